@@ -1,0 +1,1 @@
+"""Measurably faster multi-agent LLM workflows, on plain OpenTelemetry."""

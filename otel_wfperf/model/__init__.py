@@ -1,0 +1,32 @@
+"""Values that flow through the program; all frozen, none does input or output."""
+
+from otel_wfperf.model.execution import Adjustment, Execution, ExecutionStatus
+from otel_wfperf.model.feedback import Advice
+from otel_wfperf.model.finding import Confidence, Finding, Saving, Severity, Subject, SubjectKind
+from otel_wfperf.model.operation import ContextSize, Operation, OperationKind, ResourceUse, TokenUsage
+from otel_wfperf.model.span import Attributes, AttributeValue, Event, Link, Span, SpanKind, StatusCode
+
+__all__ = [
+    "Adjustment",
+    "Advice",
+    "AttributeValue",
+    "Attributes",
+    "Confidence",
+    "ContextSize",
+    "Event",
+    "Execution",
+    "ExecutionStatus",
+    "Finding",
+    "Link",
+    "Operation",
+    "OperationKind",
+    "ResourceUse",
+    "Saving",
+    "Severity",
+    "Span",
+    "SpanKind",
+    "StatusCode",
+    "Subject",
+    "SubjectKind",
+    "TokenUsage",
+]

@@ -1,0 +1,188 @@
+"""What a span says about the workflow, in the project's own words.
+
+A convention turns a :class:`~otel_wfperf.model.Span` into an :class:`Operation`.
+Prompt and completion text stops there: an operation carries sizes and hashes only.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from otel_wfperf.model.span import Link, SpanKind
+
+
+class OperationKind(StrEnum):
+    """What an operation is. ``OTHER`` is any span that is not about agents (HTTP, database, the user's own)."""
+
+    WORKFLOW = "workflow"
+    PHASE = "phase"
+    AGENT = "agent"
+    TOOL = "tool"
+    LLM = "llm"
+    RETRIEVAL = "retrieval"
+    EMBEDDING = "embedding"
+    MEMORY = "memory"
+    PLAN = "plan"
+    WAIT = "wait"
+    CONTEXT = "context"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenUsage:
+    """Tokens of one model call.
+
+    Attributes:
+        input: Prompt tokens, cached ones included (tokens).
+        output: Completion tokens, reasoning included (tokens).
+        cache_read: Part of ``input`` that came from the provider's prompt cache (tokens).
+        cache_write: Part of ``input`` that was written to the cache (tokens).
+        reasoning: Part of ``output`` (tokens).
+    """
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+    def __add__(self, other: "TokenUsage") -> "TokenUsage":
+        """Sum two usages field by field."""
+        return TokenUsage(
+            input=self.input + other.input,
+            output=self.output + other.output,
+            cache_read=self.cache_read + other.cache_read,
+            cache_write=self.cache_write + other.cache_write,
+            reasoning=self.reasoning + other.reasoning,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextSize:
+    """How much context an operation was given; None = not recorded.
+
+    Attributes:
+        size_bytes: Length of the state or prompt (bytes).
+        tokens: The same (tokens).
+        messages: Messages in it (count).
+        limit_tokens: Window of the model (tokens).
+        reused_ratio: Share that the previous call of the same agent sent already (0..1).
+    """
+
+    size_bytes: int | None = None
+    tokens: int | None = None
+    messages: int | None = None
+    limit_tokens: int | None = None
+    reused_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceUse:
+    """What the process or machine looked like while an operation ran; None = not recorded.
+
+    Attributes:
+        cpu_time_s: CPU time that the operation's own code used (seconds).
+        cpu_ratio: CPU use of the process over the CPUs it may use (0..1).
+        memory_bytes: Resident set size of the process (bytes).
+        memory_ratio: Memory in use over the limit (0..1).
+        loop_lag_s: Longest delay of the event loop (seconds).
+        cpu_pressure_ratio: PSI "some" share for the CPU (0..1).
+        memory_pressure_ratio: PSI "some" share for memory (0..1).
+        steal_ratio: CPU time taken by the hypervisor (0..1).
+    """
+
+    cpu_time_s: float | None = None
+    cpu_ratio: float | None = None
+    memory_bytes: int | None = None
+    memory_ratio: float | None = None
+    loop_lag_s: float | None = None
+    cpu_pressure_ratio: float | None = None
+    memory_pressure_ratio: float | None = None
+    steal_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One span, understood.
+
+    Attributes:
+        name: The subject: name of the workflow, phase, agent, tool or model; the span's name otherwise.
+        span_name: The span's name as written.
+        dialect: Name of the convention that recognised it; "" when none did (kind is then ``OTHER``).
+        service: ``service.name`` of the process; "" = unknown.
+        host: Identity of the clock: host and process instance; spans of different hosts may be skewed.
+        start_ns: Start (nanoseconds since the Unix epoch), after clock adjustment.
+        end_ns: End (nanoseconds since the Unix epoch), after clock adjustment; 0 only before assembly, when the
+            span never ended.
+        ended: False when the span never ended and the assembler chose ``end_ns``.
+        error: Error type or message when it failed; None when it did not.
+        agent: The agent that the span itself names; the assembler fills it in from the nearest ancestor.
+        phase: Name of the nearest enclosing phase; filled in by the assembler.
+        workflow: The workflow that the span itself names.
+        conversation: Conversation, session or thread id.
+        turn: Identity of the model response that asked for a tool call: calls with equal turns are siblings.
+        step: Scheduling step of a graph: equal steps of one parent ran in parallel.
+        parallel_group: Name of the group of branches that were scheduled together.
+        depends_on: Names of the phases that must end before this one starts; None = not declared.
+        attempt: 1 for the first try, 2 for the first retry; None = not recorded.
+        input_hash: Hash of the canonical arguments, prompt or input state.
+        output_hash: Hash of the result.
+        input_bytes: Size of the input (bytes); None = not recorded.
+        output_bytes: Size of the result (bytes); None = not recorded.
+        input_fragments: Hashes of identifying fragments of the input, a bounded sample; empty = no content seen.
+        output_fragments: The same of the result.
+        prefix_hash: Hash of the stable start of a prompt.
+        time_to_first_token_s: Streaming delay (seconds).
+        wait_kind: queue, concurrency, rate_limit, lock, retry_backoff or human, for waits.
+        queue_depth: Waiting requests that were seen when the wait began (count).
+        concurrency_limit: Capacity of what was waited for (count).
+        skew_ns: What clock adjustment added to the span's own times (nanoseconds).
+        synthetic: True when the assembler made it because the real span is missing.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None = None
+    kind: OperationKind = OperationKind.OTHER
+    name: str = ""
+    span_name: str = ""
+    span_kind: SpanKind = SpanKind.UNSPECIFIED
+    dialect: str = ""
+    service: str = ""
+    host: str = ""
+    start_ns: int
+    end_ns: int
+    ended: bool = True
+    error: str | None = None
+    links: tuple[Link, ...] = ()
+    agent: str | None = None
+    phase: str | None = None
+    workflow: str | None = None
+    conversation: str | None = None
+    model: str | None = None
+    tokens: TokenUsage | None = None
+    turn: str | None = None
+    step: int | None = None
+    parallel_group: str | None = None
+    depends_on: tuple[str, ...] | None = None
+    attempt: int | None = None
+    temperature: float | None = None
+    input_hash: str | None = None
+    output_hash: str | None = None
+    input_bytes: int | None = None
+    output_bytes: int | None = None
+    input_fragments: frozenset[int] = frozenset()
+    output_fragments: frozenset[int] = frozenset()
+    prefix_hash: str | None = None
+    context: ContextSize | None = None
+    resources: ResourceUse | None = None
+    time_to_first_token_s: float | None = None
+    wait_kind: str | None = None
+    queue_depth: int | None = None
+    concurrency_limit: int | None = None
+    skew_ns: int = 0
+    synthetic: bool = False
+
+    @property
+    def duration_ns(self) -> int:
+        """Length (nanoseconds); never negative."""
+        return max(0, self.end_ns - self.start_ns)
