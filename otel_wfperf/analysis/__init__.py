@@ -1,0 +1,1 @@
+"""What an execution's timing means: pure functions of values, standard library only."""

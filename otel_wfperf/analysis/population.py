@@ -1,0 +1,47 @@
+"""Executions of one workflow, with what all detectors need computed once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from otel_wfperf.analysis.baseline import Baseline, BaselineKey, baselines
+from otel_wfperf.analysis.critical_path import CriticalPath, critical_path
+from otel_wfperf.analysis.statistics import median
+from otel_wfperf.model import Execution
+
+
+@dataclass(frozen=True)
+class Population:
+    """Runs of one workflow, oldest first.
+
+    Attributes:
+        workflow: Their common name.
+        executions: At least one.
+    """
+
+    workflow: str
+    executions: tuple[Execution, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse an empty population: it has no median and no baseline."""
+        if not self.executions:
+            raise ValueError(f"population of {self.workflow!r} is empty; pass at least one execution")
+
+    @cached_property
+    def paths(self) -> Mapping[str, CriticalPath]:
+        """The critical path of each execution, by trace id."""
+        return {execution.trace_id: critical_path(execution) for execution in self.executions}
+
+    @cached_property
+    def baselines(self) -> Mapping[BaselineKey, Baseline]:
+        """What is normal in these runs."""
+        return baselines(self.executions)
+
+    @cached_property
+    def median_duration_ns(self) -> float:
+        """Median length of the runs (nanoseconds)."""
+        return median([execution.duration_ns for execution in self.executions])
+
+    def path(self, execution: Execution) -> CriticalPath:
+        """Return the critical path of one of the executions."""
+        return self.paths[execution.trace_id]

@@ -1,0 +1,109 @@
+"""Statistics that hold for few samples and heavy tails, on the standard library alone."""
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+from random import Random
+from statistics import NormalDist, median
+
+from otel_wfperf.model import Saving
+
+__all__ = [
+    "log_z_score",
+    "mad",
+    "median",
+    "ranks",
+    "saving_interval",
+    "spearman",
+    "spearman_is_significant",
+    "theil_sen",
+]
+
+NORMAL_CONSISTENCY = 1.4826
+MAD_FLOOR = 0.05
+RESAMPLES = 2000
+MAX_SLOPE_PAIRS = 20_000
+
+
+def mad(values: Sequence[float]) -> float:
+    """Return the median absolute deviation from the median, in the unit of the values."""
+    middle = median(values)
+    return median([abs(value - middle) for value in values])
+
+
+def log_z_score(value: float, log_median: float, log_mad: float) -> float:
+    """Return how many robust standard deviations ln(value) lies above the logs' median.
+
+    The deviation is at least 5 %, so that a service of constant time does not make every hiccup an outlier.
+
+    Source: Iglewicz and Hoaglin, "How to Detect and Handle Outliers" (1993): modified z-score, limit 3.5. On logs,
+    because durations are skewed: on raw durations it gave 2.5-6.5 % false positives, on logs 0.4 % at n = 20.
+    """
+    return (math.log(value) - log_median) / (NORMAL_CONSISTENCY * max(log_mad, MAD_FLOOR))
+
+
+def theil_sen(xs: Sequence[float], ys: Sequence[float], *, random: Random | None = None) -> tuple[float, float]:
+    """Fit y = slope * x + intercept by medians; return (slope, intercept).
+
+    Up to 29 % of the points may be arbitrarily wrong. Beyond ``MAX_SLOPE_PAIRS`` pairs a sample of them is used,
+    the same for the same input unless ``random`` is given. All x equal: slope 0.
+
+    Source: Sen, JASA 63 (1968).
+    """
+    pairs = combinations(range(len(xs)), 2)
+    total = len(xs) * (len(xs) - 1) // 2
+    if total > MAX_SLOPE_PAIRS:
+        source = random or Random(0)  # noqa: S311  # a sample of pairs is no secret
+        pairs = ((source.randrange(len(xs)), source.randrange(len(xs))) for _ in range(MAX_SLOPE_PAIRS))  # type: ignore[assignment]
+    slopes = [(ys[j] - ys[i]) / (xs[j] - xs[i]) for i, j in pairs if xs[i] != xs[j]]
+    slope = median(slopes) if slopes else 0.0
+    return slope, median([y - slope * x for x, y in zip(xs, ys, strict=True)])
+
+
+def ranks(values: Sequence[float]) -> list[float]:
+    """Return the rank of each value, 1 for the smallest; ties share their mean rank."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    result = [0.0] * len(values)
+    start = 0
+    while start < len(order):
+        end = start
+        while end < len(order) and values[order[end]] == values[order[start]]:
+            end += 1
+        for position in order[start:end]:
+            result[position] = (start + 1 + end) / 2
+        start = end
+    return result
+
+
+def spearman(xs: Sequence[float], ys: Sequence[float]) -> float:
+    """Return the rank correlation of two samples (-1..1); 0 when either is constant."""
+    rank_x, rank_y = ranks(xs), ranks(ys)
+    mean = (len(xs) + 1) / 2
+    covariance = sum((x - mean) * (y - mean) for x, y in zip(rank_x, rank_y, strict=True))
+    spread = math.sqrt(sum((x - mean) ** 2 for x in rank_x) * sum((y - mean) ** 2 for y in rank_y))
+    return covariance / spread if spread else 0.0
+
+
+def spearman_is_significant(rho: float, count: int, *, alpha: float = 0.01) -> bool:
+    """Tell whether a positive rank correlation is unlikely to be chance (one-sided).
+
+    Source: rho * sqrt(n - 1) is standard normal under independence (Kendall, "Rank Correlation Methods"); use it
+    for n >= 20 only, fewer is never significant here.
+    """
+    return count >= 20 and rho * math.sqrt(count - 1) > NormalDist().inv_cdf(1 - alpha)
+
+
+def saving_interval(savings_ns: Sequence[int], *, seed: int = 0) -> Saving:
+    """Return the median saving over runs with its bootstrap 90 % interval (nanoseconds in, seconds out).
+
+    One run, or equal runs, give an interval of no width; the finding's confidence says so.
+
+    Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), percentile interval, 2000 resamples.
+    """
+    middle_s = median(savings_ns) / 1e9
+    if len(savings_ns) == 1:
+        return Saving(median_s=middle_s, low_s=middle_s, high_s=middle_s)
+    random = Random(seed)  # noqa: S311  # resampling is no secret
+    medians = sorted(median(random.choices(savings_ns, k=len(savings_ns))) for _ in range(RESAMPLES))
+    low_s, high_s = medians[RESAMPLES // 20] / 1e9, medians[RESAMPLES - 1 - RESAMPLES // 20] / 1e9
+    return Saving(median_s=middle_s, low_s=min(low_s, middle_s), high_s=max(high_s, middle_s))
