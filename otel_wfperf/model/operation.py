@@ -124,6 +124,7 @@ class Operation:
         parallel_group: Name of the group of branches that were scheduled together.
         depends_on: Names of the phases that must end before this one starts; None = not declared.
         attempt: 1 for the first try, 2 for the first retry; None = not recorded.
+        task: Identity of the scheduled task: its attempts share it.
         input_hash: Hash of the canonical arguments, prompt or input state.
         output_hash: Hash of the result.
         input_bytes: Size of the input (bytes); None = not recorded.
@@ -137,6 +138,7 @@ class Operation:
         concurrency_limit: Capacity of what was waited for (count).
         skew_ns: What clock adjustment added to the span's own times (nanoseconds).
         synthetic: True when the assembler made it because the real span is missing.
+        parent_is_remote: True when the span's own process knows that the parent belongs to another one.
     """
 
     trace_id: str
@@ -165,6 +167,7 @@ class Operation:
     parallel_group: str | None = None
     depends_on: tuple[str, ...] | None = None
     attempt: int | None = None
+    task: str | None = None
     temperature: float | None = None
     input_hash: str | None = None
     output_hash: str | None = None
@@ -181,6 +184,7 @@ class Operation:
     concurrency_limit: int | None = None
     skew_ns: int = 0
     synthetic: bool = False
+    parent_is_remote: bool = False
 
     @property
     def duration_ns(self) -> int:
