@@ -1,0 +1,128 @@
+"""OpenLLMetry (Traceloop): ``traceloop.span.kind`` around GenAI attributes.
+
+Read with opentelemetry-instrumentation-langchain 0.62.4. A LangGraph run is written twice (``invoke_agent {graph}``
+and ``{graph}.workflow``); the assembler makes one of them. Nodes and routers are both ``execute_task``: a node bears
+the name in LangGraph's metadata.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from otel_wfperf import semconv
+from otel_wfperf.conventions import genai
+from otel_wfperf.conventions.attributes import number, text, value_of
+from otel_wfperf.conventions.fields import ContentFields, content_fields, span_fields
+from otel_wfperf.conventions.langgraph import GraphTask, graph_task
+from otel_wfperf.conventions.messages import parsed
+from otel_wfperf.conventions.openinference import flattened_messages
+from otel_wfperf.model import Attributes, Operation, OperationKind, Span
+
+_KIND: Final = "traceloop.span.kind"
+_ENTITY: Final = "traceloop.entity.name"
+_WORKFLOW: Final = "traceloop.workflow.name"
+_PROPERTIES: Final = "traceloop.association.properties."
+_KINDS: Final[Mapping[str, OperationKind]] = {
+    "workflow": OperationKind.WORKFLOW,
+    "task": OperationKind.PHASE,
+    "agent": OperationKind.AGENT,
+    "tool": OperationKind.TOOL,
+}
+# These also write spans with plain GenAI attributes only; the official packages are called ...genai.langchain etc.
+_SCOPES: Final = frozenset(
+    f"opentelemetry.instrumentation.{name}"
+    for name in ("agno", "crewai", "haystack", "langchain", "llamaindex", "mcp", "openai_agents")
+)
+# Links of a LangChain chain, which are scheduled by nobody.
+_CHAIN_LINKS: Final = ("Runnable", "ChatPromptTemplate", "PromptTemplate")
+_CHAIN_LINK_END: Final = "OutputParser"
+
+
+class OpenLLMetry:
+    """OpenLLMetry: ``traceloop.*``."""
+
+    name: ClassVar[str] = "openllmetry"
+
+    def recognises(self, span: Span) -> bool:
+        """Tell whether the span was written by OpenLLMetry."""
+        attributes = span.attributes
+        if _KIND in attributes or _WORKFLOW in attributes or _ENTITY in attributes:
+            return True
+        return span.scope in _SCOPES and (semconv.OPERATION_NAME in attributes or "llm.request.type" in attributes)
+
+    def operation(self, span: Span) -> Operation:
+        """Say what an OpenLLMetry span means."""
+        attributes = span.attributes
+        task = graph_task(attributes, _PROPERTIES)
+        kind = _operation_kind(span, task)
+        name = _subject(span, kind)
+        is_workflow = kind is OperationKind.WORKFLOW
+        return Operation(
+            **span_fields(span),
+            **_content(attributes, kind),
+            kind=kind,
+            name=name,
+            dialect=self.name,
+            agent=None if is_workflow else genai.agent_name(attributes),
+            workflow=name if is_workflow else text(attributes, _WORKFLOW),
+            conversation=genai.conversation(attributes) or task.thread,
+            model=genai.model_name(attributes),
+            tokens=genai.tokens(attributes, kind),
+            turn=genai.turn(span, kind),
+            step=task.step,
+            task=task.task if kind is OperationKind.PHASE else None,
+            temperature=number(attributes, semconv.REQUEST_TEMPERATURE),
+            time_to_first_token_s=number(attributes, semconv.TIME_TO_FIRST_CHUNK),
+        )
+
+
+def _operation_kind(span: Span, task: GraphTask) -> OperationKind:
+    attributes = span.attributes
+    written = text(attributes, _KIND)
+    if written is None:
+        if semconv.OPERATION_NAME in attributes:
+            return genai.operation_kind(attributes)
+        return genai.OPERATION_KINDS.get(text(attributes, "llm.request.type") or "", OperationKind.OTHER)
+    kind = _KINDS.get(written, OperationKind.OTHER)
+    if kind is OperationKind.PHASE:
+        entity = text(attributes, _ENTITY) or ""
+        if task.node is not None and task.node != entity:
+            return OperationKind.OTHER
+        if entity.startswith(_CHAIN_LINKS) or entity.endswith(_CHAIN_LINK_END):
+            return OperationKind.OTHER
+    return kind
+
+
+def _subject(span: Span, kind: OperationKind) -> str:
+    attributes = span.attributes
+    found: str | None = None
+    match kind:
+        case OperationKind.WORKFLOW:
+            found = text(attributes, _ENTITY, _WORKFLOW)
+        case OperationKind.TOOL:
+            found = text(attributes, semconv.TOOL_NAME, _ENTITY)
+        case OperationKind.AGENT:
+            found = text(attributes, _ENTITY, semconv.AGENT_NAME)
+        case OperationKind.PHASE:
+            found = text(attributes, _ENTITY)
+    return found or genai.subject(span, kind)
+
+
+def _content(attributes: Attributes, kind: OperationKind) -> ContentFields:
+    if kind in (OperationKind.LLM, OperationKind.EMBEDDING):
+        given = flattened_messages(attributes, "gen_ai.prompt.")
+        result = flattened_messages(attributes, "gen_ai.completion.")
+        return content_fields(given, result) if given or result else genai.genai_content(attributes, kind)
+    return content_fields(
+        _payload(value_of(attributes, "traceloop.entity.input", "gen_ai.tool.call.arguments"), "inputs", "args"),
+        _payload(value_of(attributes, "traceloop.entity.output", "gen_ai.tool.call.result"), "outputs", "output"),
+    )
+
+
+def _payload(value: object, *names: str) -> object:
+    """Take the content out of the envelope of run metadata that LangChain spans put round it."""
+    envelope = parsed(value)
+    if isinstance(envelope, Mapping):
+        for name in names:
+            if envelope.get(name) is not None:
+                return envelope[name]
+    return value

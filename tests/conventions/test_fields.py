@@ -1,0 +1,69 @@
+import pytest
+
+from otel_wfperf.conventions import normalize
+from otel_wfperf.model import Attributes, Event, Operation, OperationKind, Span, StatusCode
+from tests.conventions.spans import span
+
+
+def operation_of(one: Span) -> Operation:
+    operation = normalize(one)
+    assert operation is not None
+    return operation
+
+
+def failed(message: str = "", *, attributes: Attributes | None = None, exception: str | None = None) -> Span:
+    events = (
+        () if exception is None else (Event(name="exception", time_ns=1, attributes={"exception.type": exception}),)
+    )
+    return span("s", attributes or {}, status=StatusCode.ERROR, status_message=message, events=events)
+
+
+def test_a_span_of_no_dialect_keeps_its_name_and_claims_nothing() -> None:
+    operation = operation_of(span("GET /health", {"http.request.method": "GET"}))
+
+    assert (operation.kind, operation.name, operation.dialect) == (OperationKind.OTHER, "GET /health", "")
+
+
+@pytest.mark.parametrize(
+    ("one", "error"),
+    [
+        (failed("boom", attributes={"error.type": "timeout"}, exception="TimeoutError"), "timeout"),
+        (failed("boom", exception="TimeoutError"), "TimeoutError"),
+        (failed("upstream 503\nTraceback ..."), "upstream 503"),
+        (failed("x" * 500), "x" * 200),
+        (failed(), "error"),
+        (span("s", {"error.type": "429"}), "429"),
+        (span("s", {"error.type": "429"}, status=StatusCode.OK), None),
+        (span("s", {}), None),
+    ],
+)
+def test_names_an_error_by_its_type_else_by_the_first_line_of_its_message(one: Span, error: str | None) -> None:
+    assert operation_of(one).error == error
+
+
+def test_a_stream_that_its_consumer_stopped_reading_is_no_error() -> None:
+    assert operation_of(failed("GeneratorExit()", attributes={"openinference.span.kind": "CHAIN"})).error is None
+    assert operation_of(failed("", exception="GeneratorExit")).error is None
+
+
+@pytest.mark.parametrize(
+    ("resource", "host"),
+    [
+        ({"host.name": "web-1", "service.instance.id": "7", "service.name": "shop"}, "web-1/7"),
+        ({"host.name": "web-1", "process.pid": 42}, "web-1/42"),
+        ({"service.instance.id": "7", "service.name": "shop"}, "/7"),
+        ({"service.name": "shop"}, "shop"),
+        ({}, ""),
+    ],
+)
+def test_names_the_clock_by_machine_and_process(resource: Attributes, host: str) -> None:
+    assert operation_of(span("s", {}, resource=resource)).host == host
+
+
+def test_a_span_without_end_has_not_ended() -> None:
+    assert not operation_of(span("s", {}, end_ns=0)).ended
+
+
+def test_knows_from_the_flags_that_the_parent_is_in_another_process() -> None:
+    assert operation_of(span("s", {}, flags=0x301)).parent_is_remote
+    assert not operation_of(span("s", {}, flags=0x101)).parent_is_remote

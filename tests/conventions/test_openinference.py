@@ -1,0 +1,121 @@
+import json
+
+import pytest
+
+from otel_wfperf.model import OperationKind, TokenUsage
+from tests.conventions.spans import understood
+
+NODE = json.dumps(
+    {"langgraph_node": "writer", "langgraph_step": 3, "langgraph_checkpoint_ns": "writer:1", "thread_id": "t"}
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("AGENT", OperationKind.AGENT),
+        ("TOOL", OperationKind.TOOL),
+        ("LLM", OperationKind.LLM),
+        ("llm", OperationKind.LLM),
+        ("RETRIEVER", OperationKind.RETRIEVAL),
+        ("RERANKER", OperationKind.RETRIEVAL),
+        ("EMBEDDING", OperationKind.EMBEDDING),
+        ("GUARDRAIL", OperationKind.OTHER),
+        ("UNKNOWN", OperationKind.OTHER),
+    ],
+)
+def test_maps_the_kind(written: str, kind: OperationKind) -> None:
+    assert understood("x", openinference__span__kind=written).kind is kind
+
+
+def test_a_chain_of_the_nodes_name_is_a_phase() -> None:
+    phase = understood("writer", openinference__span__kind="CHAIN", metadata=NODE)
+
+    assert (phase.kind, phase.name, phase.step, phase.task) == (OperationKind.PHASE, "writer", 3, "writer:1")
+    assert phase.conversation == "t"
+
+
+def test_a_node_that_looks_like_an_agent_is_still_a_phase() -> None:
+    metadata = '{"langgraph_node": "agent", "langgraph_step": 1}'
+
+    assert understood("agent", openinference__span__kind="AGENT", metadata=metadata).kind is OperationKind.PHASE
+
+
+def test_a_chain_of_another_name_in_a_node_is_a_router() -> None:
+    assert understood("route", openinference__span__kind="CHAIN", metadata=NODE).kind is OperationKind.OTHER
+
+
+def test_a_chain_outside_a_graph_is_left_for_the_assembler_to_judge() -> None:
+    chain = understood("team", openinference__span__kind="CHAIN", parent_id=None)
+
+    assert (chain.kind, chain.workflow) == (OperationKind.WORKFLOW, None)
+
+
+def test_reads_a_model_call() -> None:
+    call = understood(
+        "ChatOpenAI",
+        openinference__span__kind="LLM",
+        metadata=NODE,
+        llm__model_name="gpt-4o",
+        llm__token_count__prompt=100,
+        llm__token_count__completion=20,
+        llm__token_count__prompt_details__cache_read=40,
+        llm__invocation_parameters='{"temperature": 0}',
+        llm__finish_reason="stop",
+    )
+
+    assert (call.name, call.model, call.temperature, call.turn) == ("gpt-4o", "gpt-4o", 0.0, None)
+    assert call.tokens == TokenUsage(input=100, output=20, cache_read=40)
+    assert (call.step, call.task) == (3, None)
+
+
+def test_takes_messages_rather_than_the_generation_that_wraps_them() -> None:
+    def call(generation: str) -> object:
+        return understood(
+            "ChatOpenAI",
+            {
+                "llm.input_messages.10.message.content": "second",
+                "llm.input_messages.2.message.content": "first",
+                "llm.input_messages.2.message.role": "user",
+                "llm.output_messages.0.message.content": "plan",
+            },
+            openinference__span__kind="LLM",
+            output__value=json.dumps({"generations": [[{"text": "plan", "generation_info": {"id": generation}}]]}),
+        )
+
+    assert call("1") == call("2")
+
+
+def test_reads_langchains_state_update() -> None:
+    message = {"type": "ai", "data": {"content": "a plan", "id": "run-1", "response_metadata": {"token_usage": 3}}}
+    again = {"type": "ai", "data": {"content": "a plan", "id": "run-2", "response_metadata": {"token_usage": 4}}}
+
+    first = understood("writer", openinference__span__kind="CHAIN", output__value=json.dumps({"messages": [message]}))
+    second = understood("writer", openinference__span__kind="CHAIN", output__value=json.dumps({"messages": [again]}))
+
+    assert first.output_hash == second.output_hash
+    assert first.output_bytes == len("a plan")
+
+
+def test_reads_crewai() -> None:
+    crew = understood("research_crew.kickoff", openinference__span__kind="CHAIN", crew_id="1", parent_id=None)
+    agent = understood(
+        "Writer.write._execute_core",
+        openinference__span__kind="AGENT",
+        graph__node__id="Writer",
+        crew_id="1",
+        input__value=json.dumps({"agent": {"role": "Writer", "id": "random"}, "context": "what A found", "tools": []}),
+        output__value=json.dumps({"description": "write", "raw": "report", "agent": "Writer"}),
+    )
+
+    assert crew.name == "research_crew"
+    assert (agent.kind, agent.name, agent.agent) == (OperationKind.AGENT, "Writer", "Writer")
+    assert (agent.input_bytes, agent.output_bytes) == (len("Writerwhat A found"), len("report"))
+
+
+def test_an_agent_without_a_name_names_none() -> None:
+    assert understood("my trace", openinference__span__kind="AGENT").agent is None
+
+
+def test_a_tool_is_named_by_its_attribute() -> None:
+    assert understood("web_search.run", openinference__span__kind="TOOL", tool__name="web_search").name == "web_search"
