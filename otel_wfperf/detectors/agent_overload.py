@@ -1,0 +1,225 @@
+"""Detector: an agent whose callers queue for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import mean
+from typing import ClassVar
+
+from otel_wfperf.analysis.population import Population
+from otel_wfperf.analysis.statistics import median
+from otel_wfperf.analysis.summary import invocations_by_agent, total_tokens
+from otel_wfperf.analysis.timeline import busy_ns
+from otel_wfperf.analysis.what_if import Change, Scale, replay
+from otel_wfperf.detectors.place import agent_of
+from otel_wfperf.detectors.queueing import Knee, knee, utilisation, wait_ratio_with_one_more
+from otel_wfperf.detectors.service_time import service_time
+from otel_wfperf.detectors.severity import at_most, examples, measure
+from otel_wfperf.model import Advice, Confidence, Finding, Operation, Severity, Subject, SubjectKind
+
+# A person and a back-off are not capacity.
+_QUEUES = frozenset({"queue", "concurrency", "rate_limit", "lock"})
+_RECOMMENDATIONS = {
+    "queue": "Add a replica of what {name!r} waits for, or admit fewer calls at once.",
+    "concurrency": "Raise the limit that {name!r} waits for, if what is behind it can take more.",
+    "rate_limit": "Spread the calls of {name!r} over time or ask the provider for a higher rate.",
+    "lock": "Hold the lock that {name!r} waits for only while it is needed.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentOverload:
+    """Report agents that spend their time queueing.
+
+    Recorded waits are evidence as they stand. Without them, calls that take the longer the more others run when they
+    arrive give a queue away; durations are compared after the tokens are allowed for, so that big jobs that
+    come together are no queue. Waits for people and back-off between retries do not count.
+
+    With recorded waits the saving is that of one more server; without, that of calls as fast as when few others run.
+
+    Attributes:
+        min_wait_share: Least share of waiting in the time with the agent (0..1). Source: detectors.md section 4.
+        min_waits: Fewest waits. Chosen: a burst of fewer is chance.
+        min_calls: Fewest calls for the test without recorded waits, and for full confidence. Source: the same.
+        min_correlation: Least rank correlation of duration and concurrency. Source: the same.
+        min_knee_ratio: Least ratio of durations at high to those at low concurrency. Source: the same.
+        min_utilisation: Share of time in which the agent is busy, as a second sign (0..1). Source: the same.
+    """
+
+    name: ClassVar[str] = "agent_overload"
+    min_wait_share: float = 0.30
+    min_waits: int = 5
+    min_calls: int = 30
+    min_correlation: float = 0.5
+    min_knee_ratio: float = 1.5
+    min_utilisation: float = 0.8
+
+    def detect(self, population: Population) -> Iterator[Finding]:
+        """Yield one finding for each agent; for each phase or resource where no agent is known."""
+        loads = _loads(population)
+        for subject, load in loads.items():
+            if load.waits:
+                yield from self._from_waits(population, subject, load)
+            elif len(load.calls) >= self.min_calls:
+                yield from self._from_concurrency(population, subject, load)
+
+    def _from_waits(self, population: Population, subject: Subject, load: _Load) -> Iterator[Finding]:
+        if len(load.waits) < self.min_waits or load.wait_share < self.min_wait_share:
+            return
+        busy = utilisation(load.calls or load.waits, load.waits, load.servers)
+        left = wait_ratio_with_one_more(load.servers, busy)
+        changes: dict[str, list[Change]] = {}
+        for wait in load.waits:
+            changes.setdefault(wait.trace_id, []).append(Scale(frozenset({wait.span_id}), left))
+        few = len(load.waits) < self.min_calls
+        wait_s = mean(wait.duration_ns for wait in load.waits) / 1e9
+        summary = (
+            f"Calls of {subject.name!r} wait {wait_s:.2g} s on average ({load.wait_kind}), {load.wait_share:.0%} of "
+            "their time"
+        )
+        evidence: dict[str, str | float] = {
+            "waits": len(load.waits),
+            "mean_wait_s": round(wait_s, 4),
+            "wait_share_ratio": round(load.wait_share, 4),
+            "wait_kind": load.wait_kind,
+            "servers": load.servers,
+            "utilisation_ratio": round(busy, 4),
+            "max_queue_depth": max((wait.queue_depth or 0 for wait in load.waits), default=0),
+        }
+        draft = _Draft(subject, load, summary, evidence, Confidence.INDICATIVE if few else Confidence.OBSERVED)
+        yield from draft.finding(self.name, population, changes)
+
+    def _from_concurrency(self, population: Population, subject: Subject, load: _Load) -> Iterator[Finding]:
+        ratios = load.adjusted
+        bend = knee(load.calls, ratios)
+        queues = bend.is_significant and bend.correlation >= self.min_correlation and bend.ratio >= self.min_knee_ratio
+        busy = utilisation(load.calls, (), load.servers)
+        if not queues or (bend.wait_share < self.min_wait_share and busy < self.min_utilisation):
+            return
+        changes: dict[str, list[Change]] = {}
+        for call, ratio in zip(load.calls, ratios, strict=True):
+            factor = min(1.0, bend.unloaded / max(1e-9, ratio))
+            changes.setdefault(call.trace_id, []).append(Scale(frozenset({call.span_id}), factor))
+        summary = (
+            f"Calls of {subject.name!r} take {bend.ratio:.1f} times as long when many of them run at once, which looks "
+            "like a queue"
+        )
+        draft = _Draft(subject, load, summary, _knee_evidence(load, bend, busy), Confidence.OBSERVED)
+        yield from draft.finding(self.name, population, changes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """The calls of one agent over all runs, and what waited for it."""
+
+    calls: tuple[Operation, ...]
+    waits: tuple[Operation, ...]
+    adjusted: tuple[float, ...]
+
+    @property
+    def servers(self) -> int:
+        """How many calls can be served at once, as declared; 1 when nothing is."""
+        return max((each.concurrency_limit or 1 for each in (*self.waits, *self.calls)), default=1)
+
+    @property
+    def wait_share(self) -> float:
+        """Share of waiting in the time with the agent, each run for itself."""
+        by_run: dict[str, tuple[list[Operation], list[Operation]]] = {}
+        for call in self.calls:
+            by_run.setdefault(call.trace_id, ([], []))[0].append(call)
+        for wait in self.waits:
+            by_run.setdefault(wait.trace_id, ([], []))[1].append(wait)
+        waiting = sum(busy_ns(waits) for _, waits in by_run.values())
+        total = sum(busy_ns([*calls, *waits]) for calls, waits in by_run.values())
+        return waiting / max(1, total)
+
+    @property
+    def wait_kind(self) -> str:
+        """Kind of most of the waiting."""
+        totals: dict[str, int] = {}
+        for wait in self.waits:
+            totals[wait.wait_kind or ""] = totals.get(wait.wait_kind or "", 0) + wait.duration_ns
+        return max(sorted(totals), key=totals.__getitem__)
+
+
+def _loads(population: Population) -> Mapping[Subject, _Load]:
+    calls: dict[Subject, list[Operation]] = {}
+    sized: dict[Subject, list[Operation]] = {}
+    waits: dict[Subject, list[Operation]] = {}
+    for execution in population.executions:
+        for invocations in invocations_by_agent(execution).values():
+            for call in invocations:
+                subject = agent_of(call)
+                if subject is not None and call.ended and call.error is None:
+                    tokens = total_tokens([call, *execution.descendants(call.span_id)])
+                    calls.setdefault(subject, []).append(call)
+                    sized.setdefault(subject, []).append(replace(call, tokens=tokens))
+        for wait in execution.operations:
+            if wait.wait_kind in _QUEUES:
+                subject = agent_of(wait) or Subject(kind=SubjectKind.RESOURCE, name=wait.name)
+                waits.setdefault(subject, []).append(wait)
+    return {
+        subject: _Load(tuple(calls.get(subject, ())), tuple(waits.get(subject, ())), _adjusted(sized.get(subject, [])))
+        for subject in {**calls, **waits}
+    }
+
+
+def _adjusted(calls: Sequence[Operation]) -> tuple[float, ...]:
+    """Return each duration over what its tokens need; over the median where there are too few to tell."""
+    expected = service_time(calls)
+    if expected is None:
+        middle = median([call.duration_ns for call in calls]) if calls else 1
+        return tuple(call.duration_ns / max(1.0, middle) for call in calls)
+    return tuple(expected.ratio(call) for call in calls)
+
+
+def _knee_evidence(load: _Load, bend: Knee, busy: float) -> Mapping[str, float]:
+    return {
+        "calls": len(load.calls),
+        "correlation": round(bend.correlation, 4),
+        "high_concurrency_ratio": round(bend.ratio, 2),
+        "estimated_wait_share_ratio": round(bend.wait_share, 4),
+        "utilisation_ratio": round(busy, 4),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What the two rules found, before it is weighed."""
+
+    subject: Subject
+    load: _Load
+    summary: str
+    evidence: Mapping[str, str | float]
+    confidence: Confidence
+
+    def finding(
+        self, detector: str, population: Population, changes: Mapping[str, Sequence[Change]]
+    ) -> Iterator[Finding]:
+        """Yield the finding if the replay shows that it is worth it."""
+        savings = {
+            execution.trace_id: max(0, replay(execution, changes[execution.trace_id]).saving_ns)
+            for execution in population.executions
+            if execution.trace_id in changes
+        }
+        impact = measure(population, savings)
+        if impact is None:
+            return
+        few = self.confidence is Confidence.INDICATIVE
+        kind = self.load.wait_kind if self.load.waits else "queue"
+        optimizer = "concurrency_limiter" if kind == "rate_limit" else "capacity_scaler"
+        yield Finding(
+            detector=detector,
+            severity=at_most(impact.severity, Severity.MEDIUM) if few else impact.severity,
+            confidence=self.confidence,
+            workflow=population.workflow,
+            subject=self.subject,
+            trace_ids=impact.trace_ids,
+            span_ids=examples(self.load.waits or self.load.calls),
+            summary=f"{self.summary}; more capacity would save {impact.saving.median_s:.2g} s a run",
+            evidence={**self.evidence, "runs": len(population.executions), "runs_affected": impact.runs},
+            saving=impact.saving,
+            recommendation=_RECOMMENDATIONS[kind].format(name=self.subject.name),
+            advice=Advice(optimizer=optimizer, knob=f"servers:{self.subject.name}", value=self.load.servers + 1),
+        )

@@ -1,0 +1,52 @@
+"""Which calls change something, as far as their names tell."""
+
+import re
+from typing import Final
+
+# Chosen: verbs of HTTP methods, databases, files, browsers, shells and commerce that leave a trace behind. A name
+# that merely looks like one costs a finding, a missed one would advise to drop or reorder a write.
+_CHANGES: Final = """
+    append apply approve archive assign bash browser buy cancel checkout click commit create delete deploy execute fill
+    goto handoff ingest insert install kill login logout merge modify move navigate notify patch pay publish purchase
+    put refund register reject remove rename reply reserve reset restart revoke run save scroll send shell start stop
+    submit sync terminal transfer type unlock update upload upsert write
+"""
+# The same, but also nouns: `post_comment` writes, `get_post` does not.
+_CHANGES_AS_FIRST_WORD: Final = """
+    add book charge close complete drop edit email exec flag index log mail make open order place post press push python
+    record schedule select session set store
+"""
+# Chosen: what decides whether or how the next step runs; its result need not be quoted to be used.
+_GATES: Final = """
+    admission approval auth authenticate authorize branch check classifier classify condition decide dispatch dispatcher
+    gate gatekeeper guard guardrail guardrails judge moderate moderation permission policy route router routing
+    supervisor triage validate validation validator verify
+"""
+# Chosen: asked again and again on purpose, because the answer changes with time or by chance.
+_CHANGING: Final = "clock date now poll ping random sample sleep status time wait watch"
+
+_CHANGE_WORDS: Final = frozenset(_CHANGES.split())
+_FIRST_CHANGE_WORDS: Final = frozenset(_CHANGES_AS_FIRST_WORD.split())
+_GATE_WORDS: Final = frozenset(_GATES.split())
+_CHANGING_WORDS: Final = frozenset(_CHANGING.split())
+_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+
+def changes_state(name: str) -> bool:
+    """Tell whether a tool or phase of this name probably writes, moves or pays something."""
+    words = _words(name)
+    return not _CHANGE_WORDS.isdisjoint(words) or not _FIRST_CHANGE_WORDS.isdisjoint(words[:1])
+
+
+def decides(name: str) -> bool:
+    """Tell whether a step of this name probably decides what happens next."""
+    return not _GATE_WORDS.isdisjoint(_words(name))
+
+
+def changes_with_time(name: str) -> bool:
+    """Tell whether a tool of this name probably answers differently each time."""
+    return not _CHANGING_WORDS.isdisjoint(_words(name))
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(name)]

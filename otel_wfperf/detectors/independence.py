@@ -1,0 +1,192 @@
+"""Whether a step could have started without waiting for an earlier one, and how well that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from otel_wfperf.analysis.population import Population
+from otel_wfperf.analysis.timeline import overlap
+from otel_wfperf.detectors.effects import changes_state, decides
+from otel_wfperf.detectors.series import Unit
+from otel_wfperf.model import Confidence, Execution, Operation, OperationKind
+
+# Source: conventions/content.py. The bits above the hash tell the class of a fragment (whole value, short value,
+# shingle); only shingles may be quotations of the task. A sample of fewer than MIN_FULL_SAMPLE of a class is complete.
+_CLASS_BITS: Final = 32
+_WHOLE_CLASS: Final = 0
+_SHINGLE_CLASS: Final = 2
+_CLASSES: Final = range(3)
+_MIN_FULL_SAMPLE: Final = 64
+
+# Source: detectors.md rule 5 (c).
+_MIN_RUNS_OF_PAIR: Final = 20
+_MIN_RUNS_VARIED: Final = 2
+
+
+class Verdict(Enum):
+    """What is known of a pair of steps; ``UNKNOWN``: timing alone."""
+
+    DECLARED = "declared graph"
+    TURN = "same model turn"
+    CONTENT = "content"
+    ORDER = "order varied"
+    UNKNOWN = "timing"
+    DEPENDENT = "dependent"
+
+    @property
+    def confidence(self) -> Confidence:
+        """How well independence is supported."""
+        return _CONFIDENCE[self]
+
+
+_CONFIDENCE: Final = {
+    Verdict.DECLARED: Confidence.PROVEN,
+    Verdict.TURN: Confidence.PROVEN,
+    Verdict.CONTENT: Confidence.OBSERVED,
+    Verdict.ORDER: Confidence.OBSERVED,
+    Verdict.UNKNOWN: Confidence.ASSUMED,
+    Verdict.DEPENDENT: Confidence.ASSUMED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """In how many runs pairs of siblings appeared, and in how many out of order or at once."""
+
+    seen: Mapping[frozenset[str], int]
+    varied: Mapping[frozenset[str], int]
+
+    @classmethod
+    def of(cls, population: Population) -> Orders:
+        """Count over all runs; siblings are steps of one parent."""
+        seen: dict[frozenset[str], int] = {}
+        forward: dict[tuple[str, str], int] = {}
+        overlapped: dict[frozenset[str], int] = {}
+        for execution in population.executions:
+            for first, second in _distinct_pairs(execution):
+                pair = frozenset({first.name, second.name})
+                seen[pair] = seen.get(pair, 0) + 1
+                if overlap(first, second):
+                    overlapped[pair] = overlapped.get(pair, 0) + 1
+                else:
+                    forward[first.name, second.name] = forward.get((first.name, second.name), 0) + 1
+        varied = {}
+        for pair in seen:
+            first_name, second_name = sorted(pair)
+            reversed_runs = min(forward.get((first_name, second_name), 0), forward.get((second_name, first_name), 0))
+            varied[pair] = overlapped.get(pair, 0) + reversed_runs
+        return cls(seen, varied)
+
+    def vary(self, first: str, second: str) -> bool:
+        """Tell whether the order of two steps changed often enough to be free."""
+        pair = frozenset({first, second})
+        return self.seen.get(pair, 0) >= _MIN_RUNS_OF_PAIR and self.varied.get(pair, 0) >= _MIN_RUNS_VARIED
+
+
+def judge(execution: Execution, first: Unit, second: Unit, *, siblings: Sequence[Unit], orders: Orders) -> Verdict:
+    """Tell how the later of two steps depends on the earlier one.
+
+    A declared graph outweighs content, content outweighs the order seen. Without a declaration a step that changes
+    state, or decides what runs next, has effects that no telemetry shows: whatever follows depends on it.
+    """
+    if second.depends_on is not None:
+        return Verdict.DEPENDENT if first.name in _predecessors(second, siblings) else Verdict.DECLARED
+    hidden = decides(first.name) or any(_has_effects(execution, unit) for unit in (first, second))
+    if hidden:
+        return Verdict.DEPENDENT
+    used = _uses(execution, first, second)
+    if used is not None:
+        return Verdict.DEPENDENT if used else Verdict.CONTENT
+    return Verdict.ORDER if orders.vary(first.name, second.name) else Verdict.UNKNOWN
+
+
+def _has_effects(execution: Execution, unit: Unit) -> bool:
+    names = [unit.name]
+    for step in unit.steps:
+        names += [each.name for each in execution.descendants(step.span_id) if each.kind is OperationKind.TOOL]
+    return any(map(changes_state, names))
+
+
+def _predecessors(unit: Unit, siblings: Sequence[Unit]) -> frozenset[str]:
+    """Follow the declared graph backwards; a sibling that declares nothing may need anything before it."""
+    needs: dict[str, tuple[str, ...]] = {}
+    for at, each in enumerate(siblings):
+        before = tuple(earlier.name for earlier in siblings[:at])
+        needs[each.name] = before if each.depends_on is None else each.depends_on
+    found: set[str] = set()
+    queue = list(unit.depends_on or ())
+    while queue:
+        name = queue.pop()
+        if name not in found:
+            found.add(name)
+            queue += needs.get(name, ())
+    return frozenset(found)
+
+
+def _uses(execution: Execution, first: Unit, second: Unit) -> bool | None:
+    """Tell whether the second was given, or passed on, something that the first produced; None: cannot tell.
+
+    Absence counts only where presence would show: what the first produced must turn up in some later input or in
+    the result of the run.
+    """
+    result = _produced(execution, first)
+    given = _given(execution, second)
+    if not result or not given:
+        return None
+    passed_on = _union(step.output_fragments for step in second.steps)
+    # Two results on one topic share phrases; a complete value in both was handed on.
+    if result & (given | frozenset(each for each in passed_on if each >> _CLASS_BITS == _WHOLE_CLASS)):
+        return True
+    shows = any(result & each.input_fragments for each in execution.operations if each.start_ns >= second.end_ns)
+    if not shows and not result & execution.root.output_fragments:
+        return None
+    return False if _is_comparable(result, given) else None
+
+
+def _produced(execution: Execution, unit: Unit) -> frozenset[int]:
+    """Return the fragments of a step's result, without what it was given itself."""
+    output = _union(step.output_fragments for step in unit.steps)
+    if not output:
+        output = _union(call.output_fragments for call in _calls(execution, unit))
+    given = _union(step.input_fragments for step in unit.steps) | _given(execution, unit)
+    return frozenset(each for each in output if each >> _CLASS_BITS < _SHINGLE_CLASS or each not in given)
+
+
+def _given(execution: Execution, unit: Unit) -> frozenset[int]:
+    """Return the fragments of what a step's calls were given; of its own input when it makes none.
+
+    Orchestrators hand each step the whole state, so a step's own input shows what it could use, not what it used.
+    """
+    calls = _union(call.input_fragments for call in _calls(execution, unit))
+    return calls or _union(step.input_fragments for step in unit.steps)
+
+
+def _calls(execution: Execution, unit: Unit) -> list[Operation]:
+    leaves = (OperationKind.LLM, OperationKind.TOOL, OperationKind.RETRIEVAL, OperationKind.EMBEDDING)
+    return [each for step in unit.steps for each in execution.descendants(step.span_id) if each.kind in leaves]
+
+
+def _is_comparable(result: frozenset[int], given: frozenset[int]) -> bool:
+    """Tell whether the samples would show what they share (both keep the smallest hashes of each class)."""
+    for number in _CLASSES:
+        ours = [each for each in result if each >> _CLASS_BITS == number]
+        theirs = [each for each in given if each >> _CLASS_BITS == number]
+        if ours and (len(theirs) < _MIN_FULL_SAMPLE or min(ours) <= max(theirs)):
+            return True
+    return False
+
+
+def _union(parts: Iterable[frozenset[int]]) -> frozenset[int]:
+    return frozenset().union(*parts)
+
+
+def _distinct_pairs(execution: Execution) -> Iterable[tuple[Operation, Operation]]:
+    """Yield the pairs of siblings that each occur once below their parent, in order of start."""
+    for siblings in execution.children_by_id.values():
+        steps = [each for each in siblings if each.kind in (OperationKind.PHASE, OperationKind.AGENT)]
+        names = [each.name for each in steps]
+        once = [each for each in steps if names.count(each.name) == 1]
+        yield from ((first, second) for at, first in enumerate(once) for second in once[at + 1 :])

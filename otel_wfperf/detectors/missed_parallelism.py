@@ -1,0 +1,249 @@
+"""Detector: independent steps that run one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+from otel_wfperf.analysis.population import Population
+from otel_wfperf.analysis.statistics import median
+from otel_wfperf.analysis.what_if import replay
+from otel_wfperf.detectors.effects import changes_state
+from otel_wfperf.detectors.independence import Orders, Verdict, judge
+from otel_wfperf.detectors.place import place_of, subject_of
+from otel_wfperf.detectors.series import Siblings, Unit, moved_together, siblings
+from otel_wfperf.detectors.severity import Impact, at_most, examples, measure
+from otel_wfperf.model import (
+    Confidence,
+    Execution,
+    Finding,
+    Operation,
+    OperationKind,
+    Severity,
+    Subject,
+    SubjectKind,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissedParallelism:
+    """Report tools, phases or agents that wait for each other without need.
+
+    The tools that a model asks for in one turn are independent of each other: it chose their arguments before any
+    had run. Of phases and agents, independence is taken from a declared graph, from content (nothing that the first
+    produced is in what the second was given), or from runs in which their order differed. Timing alone is
+    enough only for different tools, of which at least three must follow each other with no model call between; phases
+    follow each other in every healthy pipeline, and one tool called again polls or turns pages.
+
+    Left alone are steps that change state or decide what runs next, loops, retries (they count as one step), steps
+    that already run beside others, and all that a model call or a person stands between.
+
+    The subject is the series: its names in order of first start.
+
+    Attributes:
+        min_step_ns: Shortest step (nanoseconds). Source: detectors.md rule 5, as the others.
+        max_gap_ns: Longest pause between two steps (nanoseconds), or
+        max_gap_ratio: the same over the length of the two.
+        min_assumed: Fewest steps where only timing speaks.
+        min_saving_ns: Least saving (nanoseconds), or
+        min_saving_ratio: the same over the length of the run. Chosen: one of the two is enough, where the page asks
+            for both, so that short workflows are judged by their own measure.
+    """
+
+    name: ClassVar[str] = "missed_parallelism"
+    min_step_ns: int = 100_000_000
+    max_gap_ns: int = 50_000_000
+    max_gap_ratio: float = 0.05
+    min_assumed: int = 3
+    min_saving_ns: int = 500_000_000
+    min_saving_ratio: float = 0.10
+
+    def detect(self, population: Population) -> Iterator[Finding]:
+        """Yield one finding for each series of names."""
+        orders = Orders.of(population)
+        found: dict[Subject, list[_Series]] = {}
+        for execution in population.executions:
+            for series in self._series_of(execution, orders):
+                found.setdefault(series.subject, []).append(series)
+        for subject, cases in found.items():
+            by_run: dict[str, list[_Series]] = {}
+            for case in cases:
+                by_run.setdefault(case.execution.trace_id, []).append(case)
+            impact = measure(population, {trace_id: _saving_ns(of_run) for trace_id, of_run in by_run.items()})
+            if impact is not None and self._is_enough(population, impact):
+                yield _finding(self.name, population, subject, cases=cases, impact=impact)
+
+    def _is_enough(self, population: Population, impact: Impact) -> bool:
+        saving_ns = impact.saving.median_s * 1e9
+        return saving_ns >= min(self.min_saving_ns, self.min_saving_ratio * population.median_duration_ns)
+
+    def _series_of(self, execution: Execution, orders: Orders) -> Iterator[_Series]:
+        of_turns = list(self._turns(execution))
+        yield from of_turns
+        known = {member.span_id for series in of_turns for unit in series.units for member in unit.members}
+        for group in siblings(execution):
+            for series in self._groups(execution, group, orders):
+                if known.isdisjoint(member.span_id for unit in series.units for member in unit.members):
+                    yield series
+
+    def _turns(self, execution: Execution) -> Iterator[_Series]:
+        """Find the tool calls of one model turn that ran in series."""
+        turns: dict[str, list[Operation]] = {}
+        for tool in execution.of_kind(OperationKind.TOOL):
+            if tool.turn is not None and tool.error is None:
+                turns.setdefault(tool.turn, []).append(tool)
+        for tools in turns.values():
+            placed = _lift(execution, tools)
+            overlaps = any(first.end_ns > second.start_ns for first, second in pairwise(tools))
+            if placed is not None and not overlaps and not _thinks_between(execution, tools):
+                yield from self._calls_in_series(execution, tools, *placed)
+
+    def _calls_in_series(
+        self, execution: Execution, tools: Sequence[Operation], parent: Operation, members: Sequence[Operation]
+    ) -> Iterator[_Series]:
+        """Divide the calls of one turn where one changes state, or something else took place between two."""
+        units: list[Unit] = []
+        for tool, member in zip(tools, members, strict=True):
+            unit = Unit((tool,), (member,))
+            writes = changes_state(tool.name)
+            if writes or not self._follows(units, unit):
+                yield from _Series.of(execution, parent, units, (Verdict.TURN,))
+                units = []
+            if not writes and unit.duration_ns >= self.min_step_ns:
+                units.append(unit)
+        yield from _Series.of(execution, parent, units, (Verdict.TURN,))
+
+    def _groups(self, execution: Execution, group: Siblings, orders: Orders) -> Iterator[_Series]:
+        """Find the steps of one parent that ran in series, each independent of all before it in the series."""
+        series: list[Unit] = []
+        verdicts: list[Verdict] = []
+        for unit in group.units:
+            judged = [judge(execution, each, unit, siblings=group.units, orders=orders) for each in series]
+            fits = not series or (series[0].kind is unit.kind and not group.is_broken(series[0], unit))
+            if Verdict.DEPENDENT in judged or not fits or not self._follows(series, unit):
+                yield from self._believable(execution, group, series, verdicts)
+                series, verdicts, judged = [], [], []
+            if group.is_serial(unit) and unit.duration_ns >= self.min_step_ns:
+                series.append(unit)
+                verdicts += judged
+        yield from self._believable(execution, group, series, verdicts)
+
+    def _believable(
+        self, execution: Execution, group: Siblings, series: Sequence[Unit], verdicts: Sequence[Verdict]
+    ) -> Iterator[_Series]:
+        if Verdict.UNKNOWN in verdicts:
+            different = len({unit.name for unit in series}) == len(series)
+            if len(series) < self.min_assumed or series[0].kind is not OperationKind.TOOL or not different:
+                return
+        yield from _Series.of(execution, group.parent, series, verdicts)
+
+    def _follows(self, series: Sequence[Unit], unit: Unit) -> bool:
+        return not series or unit.is_soon_after(
+            series[-1], max_gap_ns=self.max_gap_ns, max_gap_ratio=self.max_gap_ratio
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """Steps of one run, all somewhere below one parent, that could have run together."""
+
+    execution: Execution
+    parent: Operation
+    units: tuple[Unit, ...]
+    verdicts: frozenset[Verdict]
+
+    @classmethod
+    def of(
+        cls, execution: Execution, parent: Operation, units: Sequence[Unit], verdicts: Sequence[Verdict]
+    ) -> Iterator[_Series]:
+        """Yield the series if it is one."""
+        if len(units) >= 2:
+            yield cls(execution, parent, tuple(units), frozenset(verdicts))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(unit.name for unit in self.units))
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(kind=subject_of(self.units[0].steps[0]).kind, name=", ".join(self.names))
+
+    @property
+    def confidence(self) -> Confidence:
+        """That of the weakest link."""
+        return max((each.confidence for each in self.verdicts), key=tuple(Confidence).index)
+
+
+def _saving_ns(cases: Sequence[_Series]) -> int:
+    """Replay one run with all its series run together."""
+    changes = [change for case in cases for change in moved_together(case.units, case.parent)]
+    return max(0, replay(cases[0].execution, changes).saving_ns)
+
+
+def _lift(execution: Execution, tools: Sequence[Operation]) -> tuple[Operation, Sequence[Operation]] | None:
+    """Find the nearest common parent of tool calls, and what is directly below it on the way to each."""
+    if len(tools) < 2:
+        return None
+    chains = [[tool, *execution.ancestors(tool.span_id)][::-1] for tool in tools]
+    depth = 0
+    while all(len(chain) > depth + 1 for chain in chains) and len({chain[depth].span_id for chain in chains}) == 1:
+        depth += 1
+    members = [chain[depth] for chain in chains]
+    if depth == 0 or len({member.span_id for member in members}) < len(tools):
+        return None
+    return chains[0][depth - 1], members
+
+
+def _thinks_between(execution: Execution, tools: Sequence[Operation]) -> bool:
+    """Tell whether a model was called between the tools, other than by the tools themselves."""
+    inside = {below.span_id for tool in tools for below in execution.descendants(tool.span_id)}
+    return any(
+        tools[0].start_ns <= call.start_ns <= tools[-1].start_ns and call.span_id not in inside
+        for call in execution.of_kind(OperationKind.LLM)
+        if call.phase == tools[0].phase and call.agent == tools[0].agent
+    )
+
+
+def _finding(
+    detector: str, population: Population, subject: Subject, *, cases: Sequence[_Series], impact: Impact
+) -> Finding:
+    confidence = max((case.confidence for case in cases), key=tuple(Confidence).index)
+    severity = at_most(impact.severity, Severity.LOW) if confidence is Confidence.ASSUMED else impact.severity
+    width = round(median([len(case.units) for case in cases]))
+    place = place_of(cases[0].units[0].steps[0]) if subject.kind is SubjectKind.TOOL else place_of(cases[0].parent)
+    now_s = median([case.units[-1].end_ns - case.units[0].start_ns for case in cases]) / 1e9
+    reasons = sorted({verdict.value for case in cases for verdict in case.verdicts})
+    return Finding(
+        detector=detector,
+        severity=severity,
+        confidence=confidence,
+        workflow=population.workflow,
+        subject=subject,
+        trace_ids=impact.trace_ids,
+        span_ids=examples(step for case in cases for unit in case.units for step in unit.steps),
+        summary=(
+            f"{width} independent steps ({subject.name}) run one after another in {now_s:.2g} s; together they would "
+            f"save {impact.saving.median_s:.2g} s a run"
+        ),
+        evidence={
+            "parent": cases[0].parent.name,
+            "place": place.name if place else population.workflow,
+            "steps": width,
+            "members": cases[0].names,
+            "series_s": round(now_s, 4),
+            "longest_step_s": round(median([max(u.duration_ns for u in case.units) for case in cases]) / 1e9, 4),
+            "independence": tuple(reasons),
+            "runs": len(population.executions),
+            "runs_affected": impact.runs,
+        },
+        saving=impact.saving,
+        recommendation=_recommendation(subject, confidence),
+    )
+
+
+def _recommendation(subject: Subject, confidence: Confidence) -> str:
+    check = "Check that they are independent, then run" if confidence is Confidence.ASSUMED else "Run"
+    how = "as parallel tool calls" if subject.kind is SubjectKind.TOOL else "as parallel branches"
+    return f"{check} {subject.name} {how}, for example with asyncio.gather."

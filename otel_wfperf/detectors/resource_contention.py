@@ -1,0 +1,252 @@
+"""Detector: calls are slow while the machine is short of something."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from statistics import NormalDist
+from typing import ClassVar
+
+from otel_wfperf.analysis.population import Population
+from otel_wfperf.analysis.statistics import median, spearman
+from otel_wfperf.analysis.what_if import Change, Scale, replay
+from otel_wfperf.detectors.place import CALLS
+from otel_wfperf.detectors.service_time import service_time
+from otel_wfperf.detectors.severity import Impact, examples, measure
+from otel_wfperf.model import (
+    Confidence,
+    Finding,
+    Operation,
+    OperationKind,
+    ResourceUse,
+    Subject,
+    SubjectKind,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One sign that a resource is short.
+
+    Attributes:
+        name: Public name of the resource.
+        unit: Suffix of its figures in the evidence.
+        threshold: Value from which on it is short.
+        read: Takes the value out of a recording.
+        recommendation: What to do.
+    """
+
+    name: str
+    unit: str
+    threshold: float
+    read: Callable[[ResourceUse], float | None]
+    recommendation: str
+
+
+# Source of the thresholds: detectors.md section 4.
+SIGNALS = (
+    Signal("cpu", "ratio", 0.10, lambda use: use.cpu_pressure_ratio, "Give the process more CPU or run less at once."),
+    Signal(
+        "memory", "ratio", 0.05, lambda use: use.memory_pressure_ratio, "Raise the memory limit or keep less in memory."
+    ),
+    Signal("cpu steal", "ratio", 0.05, lambda use: use.steal_ratio, "Move to a host that is less shared."),
+    Signal(
+        "event loop", "s", 0.1, lambda use: use.loop_lag_s, "Move blocking calls off the event loop, to a thread pool."
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceContention:
+    """Report a resource that is short in the same windows in which calls are slow, again and again.
+
+    Calls are compared with what is usual for them, model calls after their tokens are allowed for. Windows of one host
+    are short when the median of the signal reaches its threshold, quiet below half of that, and neither between.
+    This is coincidence, and the finding says so.
+
+    Attributes:
+        window_ns: Length of a window (nanoseconds). Chosen: calls take seconds; the page's minutes would need hours
+            of runs for twelve windows.
+        min_windows: Fewest windows with calls. Source: detectors.md section 4.
+        min_slow_ratio: Least ratio of the calls' slowness in short windows to that in quiet ones. Source: rule 10.
+        min_episodes: Fewest times that it became short. Source: rule 10.
+        min_correlation: Least rank correlation of signal and slowness over the windows. Chosen: as for queueing.
+        min_baseline: Fewest calls of a thing to know what is usual. Chosen: as for fits of time on tokens.
+    """
+
+    name: ClassVar[str] = "resource_contention"
+    window_ns: int = 10_000_000_000
+    min_windows: int = 12
+    min_slow_ratio: float = 1.5
+    min_episodes: int = 3
+    min_correlation: float = 0.5
+    min_baseline: int = 8
+
+    def detect(self, population: Population) -> Iterator[Finding]:
+        """Yield one finding for each resource of each host; the worst host speaks for a resource."""
+        samples = _samples(population, self.min_baseline)
+        for signal in SIGNALS:
+            cases = []
+            for host in sorted({sample.call.host for sample in samples}):
+                windows = self._windows(signal, [sample for sample in samples if sample.call.host == host])
+                case = _Case(signal, host, windows)
+                if self._coincides(case):
+                    cases.append(case)
+            if cases:
+                worst = max(cases, key=lambda case: case.slow_ratio)
+                impact = measure(population, worst.savings_ns(population))
+                if impact is not None:
+                    yield _finding(self.name, population, worst, impact)
+
+    def _windows(self, signal: Signal, samples: Sequence[_Sample]) -> tuple[_Window, ...]:
+        found: dict[int, list[_Sample]] = {}
+        for sample in samples:
+            if sample.call.resources is not None and signal.read(sample.call.resources) is not None:
+                found.setdefault(sample.call.start_ns // self.window_ns, []).append(sample)
+        return tuple(_Window(number, tuple(found[number]), signal) for number in sorted(found))
+
+    def _coincides(self, case: _Case) -> bool:
+        if len(case.windows) < self.min_windows or len(case.quiet) < self.min_episodes:
+            return False
+        if case.episodes < self.min_episodes or case.slow_ratio < self.min_slow_ratio:
+            return False
+        # The normal approximation is a little lenient at 12 windows; the recurrence makes up for it.
+        limit = NormalDist().inv_cdf(0.99) / math.sqrt(len(case.windows) - 1)
+        return case.correlation >= max(self.min_correlation, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """A call, and its duration over what is usual for it."""
+
+    call: Operation
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """The calls that started in one stretch of time."""
+
+    number: int
+    samples: tuple[_Sample, ...]
+    signal: Signal
+
+    @property
+    def value(self) -> float:
+        values = [self.signal.read(sample.call.resources) for sample in self.samples if sample.call.resources]
+        return median([value for value in values if value is not None])
+
+    @property
+    def slowness(self) -> float:
+        return median([sample.ratio for sample in self.samples])
+
+    @property
+    def is_short(self) -> bool:
+        return self.value >= self.signal.threshold
+
+    @property
+    def is_quiet(self) -> bool:
+        return self.value < self.signal.threshold / 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One signal of one host over all windows."""
+
+    signal: Signal
+    host: str
+    windows: tuple[_Window, ...]
+
+    @property
+    def short(self) -> list[_Window]:
+        return [window for window in self.windows if window.is_short]
+
+    @property
+    def quiet(self) -> list[_Window]:
+        return [window for window in self.windows if window.is_quiet]
+
+    @property
+    def episodes(self) -> int:
+        """Count the times that the resource became short."""
+        return sum(is_short for is_short, _ in groupby(self.windows, key=lambda window: window.is_short))
+
+    @property
+    def quiet_slowness(self) -> float:
+        return median([window.slowness for window in self.quiet])
+
+    @property
+    def slow_ratio(self) -> float:
+        return median([window.slowness for window in self.short]) / max(1e-9, self.quiet_slowness)
+
+    @property
+    def correlation(self) -> float:
+        return spearman([window.value for window in self.windows], [window.slowness for window in self.windows])
+
+    def savings_ns(self, population: Population) -> Mapping[str, int]:
+        """Replay the affected runs with calls as fast as in quiet windows."""
+        changes: dict[str, list[Change]] = {}
+        for window in self.short:
+            for sample in window.samples:
+                factor = min(1.0, self.quiet_slowness / max(1e-9, sample.ratio))
+                change = Scale(frozenset({sample.call.span_id}), factor)
+                changes.setdefault(sample.call.trace_id, []).append(change)
+        return {
+            execution.trace_id: max(0, replay(execution, changes[execution.trace_id]).saving_ns)
+            for execution in population.executions
+            if execution.trace_id in changes
+        }
+
+
+def _samples(population: Population, min_baseline: int) -> list[_Sample]:
+    """Compare each call that has nothing below it with its like."""
+    alike: dict[tuple[object, ...], list[Operation]] = {}
+    for execution in population.executions:
+        for call in execution.of_kind(*CALLS):
+            if call.error is None and call.ended and not execution.children(call.span_id):
+                size = 0 if call.kind is OperationKind.LLM else (call.input_bytes or 0).bit_length()
+                alike.setdefault((call.service, call.kind, call.name, call.model, size), []).append(call)
+    return [sample for calls in alike.values() if len(calls) >= min_baseline for sample in _compared(calls)]
+
+
+def _compared(calls: Sequence[Operation]) -> Iterator[_Sample]:
+    expected = service_time(calls) if calls[0].kind is OperationKind.LLM else None
+    middle = max(1.0, median([call.duration_ns for call in calls]))
+    for call in calls:
+        yield _Sample(call, expected.ratio(call) if expected else call.duration_ns / middle)
+
+
+def _finding(detector: str, population: Population, case: _Case, impact: Impact) -> Finding:
+    signal = case.signal
+    value = median([window.value for window in case.short])
+    shown = f"{value:.0%}" if signal.unit == "ratio" else f"{value:.2g} s"
+    slow = [sample.call for window in case.short for sample in window.samples]
+    return Finding(
+        detector=detector,
+        severity=impact.severity,
+        confidence=Confidence.OBSERVED,
+        workflow=population.workflow,
+        subject=Subject(kind=SubjectKind.RESOURCE, name=signal.name),
+        trace_ids=impact.trace_ids,
+        span_ids=examples(slow),
+        summary=(
+            f"Calls take {case.slow_ratio:.1f} times as long in the {len(case.short)} of {len(case.windows)} windows "
+            f"that coincide with a shortage of {signal.name} (median {shown}); without it a run would save "
+            f"{impact.saving.median_s:.2g} s"
+        ),
+        evidence={
+            f"short_{signal.unit}": round(value, 4),
+            f"threshold_{signal.unit}": signal.threshold,
+            "slow_ratio": round(case.slow_ratio, 2),
+            "correlation": round(case.correlation, 4),
+            "windows": len(case.windows),
+            "short_windows": len(case.short),
+            "episodes": case.episodes,
+            "host": case.host,
+            "runs": len(population.executions),
+            "runs_affected": impact.runs,
+        },
+        saving=impact.saving,
+        recommendation=signal.recommendation,
+    )

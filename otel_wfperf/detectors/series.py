@@ -1,0 +1,143 @@
+"""Steps that ran one after another below one parent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from otel_wfperf.analysis.what_if import Move
+from otel_wfperf.model import Execution, Operation, OperationKind
+
+STEPS: Final = (OperationKind.PHASE, OperationKind.AGENT, OperationKind.TOOL, OperationKind.RETRIEVAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One step, or the attempts of one step that failed before it succeeded.
+
+    Attributes:
+        steps: What the user knows: phases, agents or calls.
+        members: The spans that would have to move, siblings of those of other steps: the steps or spans around them.
+        is_loop: It ran again although it had not failed; then its runs build on each other.
+    """
+
+    steps: tuple[Operation, ...]
+    members: tuple[Operation, ...]
+    is_loop: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the step."""
+        return self.steps[0].name
+
+    @property
+    def kind(self) -> OperationKind:
+        """What the step is."""
+        return self.steps[0].kind
+
+    @property
+    def start_ns(self) -> int:
+        """Start of the first attempt (nanoseconds since the Unix epoch)."""
+        return self.members[0].start_ns
+
+    @property
+    def end_ns(self) -> int:
+        """End of the last attempt (nanoseconds since the Unix epoch)."""
+        return max(member.end_ns for member in self.members)
+
+    @property
+    def duration_ns(self) -> int:
+        """From the first start to the last end (nanoseconds)."""
+        return self.end_ns - self.start_ns
+
+    @property
+    def depends_on(self) -> tuple[str, ...] | None:
+        """Names that the step declares to need; None = not declared."""
+        return self.steps[0].depends_on
+
+    def is_soon_after(self, earlier: Unit, *, max_gap_ns: int, max_gap_ratio: float) -> bool:
+        """Tell whether this starts when the earlier one ends, give or take what scheduling costs."""
+        allowed_ns = max(max_gap_ns, max_gap_ratio * (self.duration_ns + earlier.duration_ns))
+        return 0 <= self.start_ns - earlier.end_ns <= allowed_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Siblings:
+    """The steps of one parent.
+
+    Attributes:
+        units: All of them, in order of start.
+        breaks_ns: Starts of model calls and of waits for people: nothing can move across them.
+    """
+
+    parent: Operation
+    units: tuple[Unit, ...]
+    breaks_ns: tuple[int, ...]
+
+    def is_serial(self, unit: Unit) -> bool:
+        """Tell whether a step ran alone: others did not overlap it, and it is no loop. A tool may be called often."""
+        alone = all(
+            other is unit or other.end_ns <= unit.start_ns or other.start_ns >= unit.end_ns for other in self.units
+        )
+        returns = unit.is_loop or sum(other.name == unit.name for other in self.units) > 1
+        return alone and (not returns or unit.kind in (OperationKind.TOOL, OperationKind.RETRIEVAL))
+
+    def is_broken(self, earlier: Unit, later: Unit) -> bool:
+        """Tell whether a model call or a person came between two steps."""
+        return any(earlier.start_ns <= moment_ns <= later.start_ns for moment_ns in self.breaks_ns)
+
+
+def siblings(execution: Execution) -> Iterator[Siblings]:
+    """Yield the steps of every parent that has at least two."""
+    for parent_id, children in execution.children_by_id.items():
+        placed = [(step, child) for child in children if (step := _step_in(execution, child)) is not None]
+        units = list(_units(placed))
+        if len(units) >= 2:
+            yield Siblings(execution.by_id[parent_id], tuple(units), tuple(_breaks(children)))
+
+
+def _step_in(execution: Execution, child: Operation) -> Operation | None:
+    """Return the step that a span is, or the only one inside a span that is not about agents."""
+    while child.kind is OperationKind.OTHER:
+        inner = execution.children(child.span_id)
+        if len(inner) != 1:
+            return None
+        child = inner[0]
+    return child if child.kind in STEPS and not child.synthetic else None
+
+
+def _units(placed: Sequence[tuple[Operation, Operation]]) -> Iterator[Unit]:
+    """Join attempts of one step, and turns of one loop. Calls of one tool stay apart: their arguments differ."""
+    at = 0
+    while at < len(placed):
+        end = at + 1
+        while end < len(placed) and _continues(placed[end - 1][0], placed[end][0]):
+            end += 1
+        steps = tuple(step for step, _ in placed[at:end])
+        members = tuple(member for _, member in placed[at:end])
+        yield Unit(steps, members, is_loop=any(step.error is None for step in steps[:-1]))
+        at = end
+
+
+def _continues(earlier: Operation, later: Operation) -> bool:
+    if later.name != earlier.name or later.kind is not earlier.kind or later.start_ns < earlier.end_ns:
+        return False
+    is_attempt = earlier.error is not None or (later.attempt or 1) > 1
+    return is_attempt or later.kind in (OperationKind.PHASE, OperationKind.AGENT)
+
+
+def _breaks(children: Sequence[Operation]) -> Iterator[int]:
+    for child in children:
+        if child.kind is OperationKind.LLM or child.wait_kind == "human":
+            yield child.start_ns
+
+
+def moved_together(units: Sequence[Unit], parent: Operation) -> list[Move]:
+    """Return the changes that start all steps of a series when the first one started."""
+    start_ns = units[0].start_ns
+    return [
+        Move(member.span_id, member.start_ns - unit.start_ns + start_ns - parent.start_ns)
+        for unit in units[1:]
+        for member in unit.members
+    ]

@@ -1,0 +1,274 @@
+"""Detector: calls that take far longer than comparable calls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from otel_wfperf.analysis.baseline import Baseline, baseline
+from otel_wfperf.analysis.population import Population
+from otel_wfperf.analysis.statistics import MAD_FLOOR, NORMAL_CONSISTENCY, log_z_score, mad, median
+from otel_wfperf.analysis.what_if import Replace, Shorten, replay
+from otel_wfperf.detectors.place import cold_starts, own_ns, place_of, subject_of
+from otel_wfperf.detectors.service_time import ServiceTime, service_time, uncached_tokens
+from otel_wfperf.detectors.severity import MIN_RUNS, Impact, at_most, examples, measure
+from otel_wfperf.model import Confidence, Execution, Finding, Operation, OperationKind, Severity, Subject, SubjectKind
+
+# Efficiency of the median against the mean: its standard error is this many times greater.
+_MEDIAN_ERROR = 1.2533
+_JUDGED = frozenset(
+    {
+        OperationKind.PHASE,
+        OperationKind.AGENT,
+        OperationKind.TOOL,
+        OperationKind.RETRIEVAL,
+        OperationKind.EMBEDDING,
+        OperationKind.MEMORY,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlowPhase:
+    """Report what is slow against its own usual time, and model calls of a phase against those of other phases.
+
+    Model calls are judged by what is left after their tokens are allowed for: long answers are not slow. Everything
+    else is judged by its own time, without the calls below it, among calls with input of about the same size. The
+    first model call of each process is never judged.
+
+    Attributes:
+        max_z_score: Robust deviations of the log duration. Source: Iglewicz and Hoaglin (1993).
+        min_ratio: Least ratio to the usual time of the same thing. Source: detectors.md section 3.
+        min_excess_ns: Least excess of one call (nanoseconds). Source: the same.
+        min_excess_ratio: The same, over the length of the run. Source: the same.
+        min_baseline: Fewest calls that tell what is usual. Source: the same (0.4 % false positives at 20).
+        min_slow: Fewest slow calls of one thing. Source: detectors.md rule 2.
+        min_slow_share: Least share of slow calls (0..1). Source: the same.
+        min_slow_model_share: The same of model calls. Chosen: more than twice what healthy models show; of the recorded calls
+            (llm_calls.csv) 1 % to 12 % of a model's took three times what their tokens need.
+        min_phase_ratio: Least median ratio of a phase's model calls to the other phases'. Chosen: below 3, prompts
+            that make a model think longer explain it; recorded calls of one model vary by 1.2 to 2.0 (llm_calls.csv).
+    """
+
+    name: ClassVar[str] = "slow_phase"
+    max_z_score: float = 3.5
+    min_ratio: float = 2.0
+    min_excess_ns: int = 100_000_000
+    min_excess_ratio: float = 0.02
+    min_baseline: int = 20
+    min_slow: int = 3
+    min_slow_share: float = 0.05
+    min_slow_model_share: float = 0.30
+    min_phase_ratio: float = 3.0
+
+    def detect(self, population: Population) -> Iterator[Finding]:
+        """Yield one finding for each thing that is slow, phases that are slow throughout first."""
+        reported: set[Subject] = set()
+        for case in (*self._slow_throughout(population), *self._slow_at_times(population)):
+            if case.subject in reported:
+                continue
+            impact = measure(population, case.savings_ns(population))
+            if impact is not None:
+                reported.add(case.subject)
+                yield _finding(self.name, population, case, impact)
+
+    def _slow_throughout(self, population: Population) -> Iterator[_Case]:
+        """Compare the model calls of each phase with those of the other phases."""
+        for calls in _llm_calls(population).values():
+            by_place: dict[Subject | None, list[Operation]] = {}
+            for call in calls:
+                by_place.setdefault(place_of(call), []).append(call)
+            for place, ours in by_place.items():
+                others = [call for other, found in by_place.items() if other != place for call in found]
+                expected = service_time(others) if len(others) >= self.min_baseline else None
+                if place is None or expected is None or not _are_comparable(ours, others):
+                    continue
+                case = _Case(place, ours, {_key(call): expected.expected_ns(call) for call in ours}, others=len(others))
+                if self._is_slow_throughout(case, expected, others):
+                    yield case
+
+    def _is_slow_throughout(self, case: _Case, expected: ServiceTime, others: Sequence[Operation]) -> bool:
+        ratios = [expected.ratio(call) for call in case.slow]
+        usual = [math.log(expected.ratio(call)) for call in others]
+        if median(ratios) < self.min_phase_ratio or sum(r >= self.min_ratio for r in ratios) < 0.7 * len(ratios):
+            return False
+        spread = NORMAL_CONSISTENCY * max(MAD_FLOOR, mad(usual))
+        error = spread * min(1.0, _MEDIAN_ERROR / math.sqrt(len(ratios)))
+        return (math.log(median(ratios)) - median(usual)) / error > self.max_z_score
+
+    def _slow_at_times(self, population: Population) -> Iterator[_Case]:
+        """Compare each call with the others of the same thing."""
+        for samples in (*_own_times(population), *_adjusted_times(population)):
+            if len(samples) < self.min_baseline:
+                continue
+            usual = baseline(sample.duration_ns for sample in samples)
+            slow = [sample for sample in samples if self._is_slow(sample, usual)]
+            is_model = samples[0].operation.kind is OperationKind.LLM
+            least_share = self.min_slow_model_share if is_model else self.min_slow_share
+            if len(slow) >= max(self.min_slow, least_share * len(samples)):
+                usual_ns = {_key(each.operation): each.operation.duration_ns - each.excess_ns(usual) for each in slow}
+                subject = _common_subject([each.operation for each in slow])
+                yield _Case(subject, [each.operation for each in slow], usual_ns, others=len(samples) - len(slow))
+
+    def _is_slow(self, sample: _Sample, usual: Baseline) -> bool:
+        excess_ns = sample.excess_ns(usual)
+        return (
+            sample.duration_ns >= self.min_ratio * usual.median_ns
+            and excess_ns >= max(self.min_excess_ns, self.min_excess_ratio * sample.execution.duration_ns)
+            and log_z_score(max(1.0, sample.duration_ns), usual.log_median, usual.log_mad) > self.max_z_score
+        )
+
+
+_Key: TypeAlias = tuple[str, str]
+
+
+def _key(operation: Operation) -> _Key:
+    return operation.trace_id, operation.span_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """Slow operations of one subject, with the time that each should take (nanoseconds)."""
+
+    subject: Subject
+    slow: Sequence[Operation]
+    usual_ns: Mapping[_Key, float]
+    others: int
+
+    def savings_ns(self, population: Population) -> Mapping[str, int]:
+        changes: dict[str, list[Replace | Shorten]] = {}
+        for call in self.slow:
+            changes.setdefault(call.trace_id, []).append(self._change(call))
+        return {
+            execution.trace_id: replay(execution, changes[execution.trace_id]).saving_ns
+            for execution in population.executions
+            if execution.trace_id in changes
+        }
+
+    def _change(self, call: Operation) -> Replace | Shorten:
+        usual_ns = min(call.duration_ns, round(self.usual_ns[_key(call)]))
+        if call.kind is OperationKind.LLM:
+            return Replace(frozenset({call.span_id}), usual_ns)
+        return Shorten(frozenset({call.span_id}), call.duration_ns - usual_ns)
+
+    @property
+    def ratio(self) -> float:
+        return median([call.duration_ns / max(1.0, self.usual_ns[_key(call)]) for call in self.slow])
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """One operation, and the time of it that is compared (nanoseconds)."""
+
+    execution: Execution
+    operation: Operation
+    duration_ns: int
+    unit_ns: float = 1.0
+
+    def excess_ns(self, usual: Baseline) -> float:
+        """Return how much longer than usual it took; ``unit_ns`` turns a ratio back into time."""
+        return (self.duration_ns - usual.median_ns) * self.unit_ns
+
+
+def _llm_calls(population: Population) -> Mapping[tuple[str, str], list[Operation]]:
+    """Group the model calls that can be judged by service and model."""
+    cold = cold_starts(population)
+    found: dict[tuple[str, str], list[Operation]] = {}
+    for execution in population.executions:
+        for call in execution.of_kind(OperationKind.LLM):
+            counted = call.tokens is not None and call.tokens.output > 0
+            if counted and call.ended and call.error is None and _key(call) not in cold:
+                found.setdefault((call.service, call.model or call.name), []).append(call)
+    return found
+
+
+def _are_comparable(ours: Sequence[Operation], others: Sequence[Operation]) -> bool:
+    """Tell whether the other calls cover about the sizes of ours, so that nothing is extrapolated far.
+
+    Chosen: up to twice the greatest of theirs; below 1,000 input tokens the input hardly matters.
+    """
+    outputs, inputs = [_output(call) for call in ours], [uncached_tokens(call) for call in ours]
+    return median(outputs) <= 2 * max(map(_output, others)) and median(inputs) <= max(
+        1000, 2 * max(map(uncached_tokens, others))
+    )
+
+
+def _output(call: Operation) -> int:
+    return call.tokens.output if call.tokens else 0
+
+
+def _own_times(population: Population) -> Iterator[list[_Sample]]:
+    """Group everything but model calls by what it is, with its own time."""
+    found: dict[tuple[object, ...], list[_Sample]] = {}
+    for execution in population.executions:
+        for each in execution.of_kind(*_JUDGED):
+            if each.ended and each.error is None and not each.synthetic:
+                size = (each.input_bytes or 0).bit_length()
+                key = (each.service, each.kind, each.name, each.model, size)
+                found.setdefault(key, []).append(_Sample(execution, each, own_ns(execution, each)))
+    yield from found.values()
+
+
+def _adjusted_times(population: Population) -> Iterator[list[_Sample]]:
+    """Group model calls by model and place, with their duration over what their tokens need (in thousandths)."""
+    executions = {execution.trace_id: execution for execution in population.executions}
+    for calls in _llm_calls(population).values():
+        expected = service_time(calls)
+        if expected is None:
+            continue
+        found: dict[Subject | None, list[_Sample]] = {}
+        for call in calls:
+            ratio = round(1000 * expected.ratio(call))
+            sample = _Sample(executions[call.trace_id], call, ratio, expected.expected_ns(call) / 1000)
+            found.setdefault(place_of(call), []).append(sample)
+        yield from found.values()
+
+
+def _common_subject(slow: Sequence[Operation]) -> Subject:
+    """Name the phase when model calls are slow in it; everything else is its own subject."""
+    place = place_of(slow[0]) if slow[0].kind is OperationKind.LLM else None
+    return place or subject_of(slow[0])
+
+
+def _finding(detector: str, population: Population, case: _Case, impact: Impact) -> Finding:
+    few = len(population.executions) < MIN_RUNS and len(case.slow) < 3
+    is_model = case.slow[0].kind is OperationKind.LLM
+    taken_s = median([call.duration_ns for call in case.slow]) / 1e9
+    usual_s = median([*case.usual_ns.values()]) / 1e9
+    what = "model calls" if is_model else "calls"
+    against = "other calls of the same model with as many tokens" if is_model else "its usual calls"
+    return Finding(
+        detector=detector,
+        severity=at_most(impact.severity, Severity.MEDIUM) if few else impact.severity,
+        confidence=Confidence.INDICATIVE if few else Confidence.OBSERVED,
+        workflow=population.workflow,
+        subject=case.subject,
+        trace_ids=impact.trace_ids,
+        span_ids=examples(case.slow),
+        summary=(
+            f"{len(case.slow)} {what} of {case.subject.name!r} take {taken_s:.2g} s, {case.ratio:.1f} times as long "
+            f"as {against}, which costs {impact.saving.median_s:.2g} s a run"
+        ),
+        evidence={
+            "calls": len(case.slow),
+            "compared_calls": case.others,
+            "median_s": round(taken_s, 4),
+            "expected_s": round(usual_s, 4),
+            "slow_ratio": round(case.ratio, 2),
+            "models": tuple(sorted({call.model for call in case.slow if call.model})),
+            "runs": len(population.executions),
+            "runs_affected": impact.runs,
+        },
+        saving=impact.saving,
+        recommendation=_recommendation(case.subject, is_model=is_model),
+    )
+
+
+def _recommendation(subject: Subject, *, is_model: bool) -> str:
+    if is_model:
+        return f"Check the endpoint, region and settings that {subject.name!r} calls its model with."
+    if subject.kind is SubjectKind.PHASE:
+        return f"Profile the code of {subject.name!r} itself: the time is not spent in the calls below it."
+    return f"Look at what the slow calls of {subject.name!r} have in common, then bound them with a timeout."
