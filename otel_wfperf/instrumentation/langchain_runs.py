@@ -1,0 +1,294 @@
+"""The tree of LangChain runs, and which of them is a workflow, phase or agent.
+
+LangChain reports every runnable as a "run" with an id, the id of its parent, and metadata
+that children inherit. Checked with langchain-core 1.7.2 and langgraph 1.2.22:
+
+* a node of a graph is a run named like ``metadata["langgraph_node"]`` with a tag
+  ``graph:step:N`` (tags are not inherited), or a task of the functional API;
+* a router, a prompt, or a lambda inside a node is a run like any other: it gets no span;
+* a graph inside a node cannot be told from them when it starts. It gets its span, with the
+  right start, when its first node does.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from typing import Any, Final
+from uuid import UUID
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+
+from otel_wfperf import semconv
+from otel_wfperf.instrumentation.call import AttributeValue, Call, current_operation, start_call
+from otel_wfperf.instrumentation.payload import ContentReader
+
+# "writer_agent", "agent_1", "WriterAgent", "writer-agent"; not "magenta", not "agents".
+_AGENT_WORD: Final = re.compile(r"(?:(?:\b|_)[Aa]gent|(?<=[a-z])Agent)(?=$|\b|_|[A-Z])")
+_CREATE_AGENT: Final = "langchain_create_agent"
+_CONVERSATION_KEYS: Final = ("thread_id", "session_id", "conversation_id")
+# Node that `create_react_agent` gives to the model; the graph around it is the agent.
+_REACT_NODE: Final = "agent"
+_DEFAULT_GRAPH_NAME: Final = "LangGraph"
+
+
+class Execution:
+    """What the runs of one outermost run share.
+
+    Attributes:
+        turns: Model response that asked for each tool call, by the call's id.
+        attempts: Tries of each task so far.
+        prompts: Messages of the previous model call, by agent or node.
+        content: Reads what operations were given and returned.
+    """
+
+    __slots__ = ("attempts", "content", "prompts", "turns")
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self.turns: dict[str, str] = {}
+        self.attempts: Counter[tuple[Any, ...]] = Counter()
+        self.prompts: dict[str, Sequence[tuple[int, int]]] = {}
+        self.content = ContentReader()
+
+
+class Run:
+    """One run.
+
+    Attributes:
+        call: Its own operation; None = it has no span.
+        inner: The agent inside a node that is both a phase and an agent; ends first.
+        anchor: Its own operation or that of the nearest run above that has one.
+        context: Where its children belong.
+        first_token_ns: When the first token came (nanoseconds since the Unix epoch); 0 = not yet.
+    """
+
+    __slots__ = (
+        "anchor",
+        "call",
+        "context",
+        "execution",
+        "first_token_ns",
+        "inner",
+        "metadata",
+        "name",
+        "parent",
+        "run_id",
+        "start_ns",
+    )
+
+    def __init__(self, run_id: UUID, name: str, metadata: Mapping[str, Any], parent: Run | None) -> None:
+        """Place a run below its parent, or below whatever is current for an outermost one."""
+        self.run_id = run_id
+        self.name = name
+        self.metadata = metadata
+        self.parent = parent
+        self.call: Call | None = None
+        self.inner: Call | None = None
+        self.start_ns = time.time_ns()
+        self.first_token_ns = 0
+        if parent is None:
+            self.execution = Execution()
+            self.anchor = current_operation()
+            self.context: Context = otel_context.get_current()
+        else:
+            self.execution = parent.execution
+            self.anchor = parent.anchor
+            # Inside the parent's own code the current context is better than the parent's: the user's
+            # own spans and operations count. Elsewhere, such as in a pool's thread, it says nothing.
+            self.context = otel_context.get_current() if _is_inside(parent.anchor) else parent.context
+
+    @property
+    def node(self) -> str | None:
+        """Name of the graph's node that this run is or is part of."""
+        node = self.metadata.get("langgraph_node")
+        return node if isinstance(node, str) else None
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether content is worth reading: not below an operation that the sampler left out."""
+        return self.anchor is None or self.anchor.span.is_recording()
+
+    def begin(self, kind: str, name: str, span_name: str, attributes: Mapping[str, AttributeValue]) -> Call:
+        """Give the run an operation; its children belong to that."""
+        call = start_call(
+            kind, name, span_name=span_name, attributes=attributes, context=self.context, start_ns=self.start_ns
+        )
+        self.anchor = call
+        self.context = call.context
+        return call
+
+
+class Runs:
+    """The runs that have started and not ended."""
+
+    # Chosen: far above what one process runs at once; only runs whose end is never reported reach it.
+    max_runs = 50_000
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._by_id: dict[UUID, Run] = {}
+        self._promoting = Lock()
+
+    def __len__(self) -> int:
+        """How many runs are open (count)."""
+        return len(self._by_id)
+
+    def find(self, run_id: UUID | None) -> Run | None:
+        """Return an open run."""
+        return self._by_id.get(run_id) if run_id is not None else None
+
+    def add(self, run: Run) -> Run:
+        """Remember a run; the oldest one is ended and forgotten when there are too many."""
+        self._by_id[run.run_id] = run
+        if len(self._by_id) > self.max_runs:
+            oldest = self._by_id.pop(next(iter(self._by_id)))
+            if oldest.call is not None:
+                oldest.call.end()
+        return run
+
+    def remove(self, run_id: UUID) -> Run | None:
+        """Forget a run that ended and return it."""
+        return self._by_id.pop(run_id, None)
+
+    def start_chain(self, run: Run, tags: Sequence[str], run_type: str | None, inputs: object) -> None:
+        """Decide what a chain run is, and start its operation if it has one."""
+        if is_node(run, tags):
+            if run.parent is not None and run.parent.call is None:
+                self._promote(run.parent, run.name)
+            _start_node(run, inputs)
+        elif run.parent is None and run_type is None and not run.name.endswith("UpdateState"):
+            is_graph = "ls_integration" in run.metadata
+            if is_graph or run.anchor is None:
+                _start_graph(run)
+        elif run.parent is not None and _is_named_agent(run):
+            _start_graph(run)
+
+    def _promote(self, graph: Run, first_node: str) -> None:
+        """Start the operation of a graph that looked like any other run until now."""
+        # Nodes of one step may start in several threads.
+        with self._promoting:
+            if graph.call is None:
+                _start_graph(graph, first_node)
+
+
+def is_node(run: Run, tags: Sequence[str]) -> bool:
+    """Tell whether a chain run is a node of a graph, or a task of the functional API."""
+    if run.name != run.node or "langsmith:hidden" in tags:
+        return False
+    if any(tag.startswith("graph:step:") for tag in tags):
+        return True
+    path: Sequence[object] = run.metadata.get("langgraph_path") or ()
+    is_task = bool(path) and path[-1] is True
+    return is_task and (run.parent is None or run.parent.metadata.get("langgraph_path") != path)
+
+
+def is_agent_name(name: str) -> bool:
+    """Tell whether a run's name says that it is an agent."""
+    return _AGENT_WORD.search(name) is not None
+
+
+def _is_inside(anchor: Call | None) -> bool:
+    """Tell whether the caller runs inside this operation."""
+    if anchor is None:
+        return False
+    call = current_operation()
+    while call is not None:
+        if call is anchor:
+            return True
+        call = call.outer
+    return False
+
+
+def _is_named_agent(run: Run) -> bool:
+    """Tell whether a nested run is the start of a `create_agent` graph: children inherit its metadata."""
+    if run.metadata.get("ls_integration") != _CREATE_AGENT or run.parent is None:
+        return False
+    above = run.parent.metadata
+    same = above.get("ls_integration") == _CREATE_AGENT and above.get("lc_agent_name") == run.metadata.get(
+        "lc_agent_name"
+    )
+    return not same
+
+
+def _start_graph(run: Run, first_node: str | None = None) -> None:
+    """Start an agent or a workflow."""
+    agent_name = _agent_name(run, first_node)
+    if agent_name is not None:
+        _start_agent(run, agent_name)
+        return
+    attributes: dict[str, AttributeValue] = {
+        semconv.OPERATION_NAME: semconv.INVOKE_WORKFLOW,
+        semconv.WORKFLOW_NAME: run.name,
+    }
+    conversation = _conversation(run.metadata)
+    if conversation is not None:
+        attributes[semconv.CONVERSATION_ID] = conversation
+    run.call = run.begin("workflow", run.name, f"invoke_workflow {run.name}", attributes)
+
+
+def _agent_name(run: Run, first_node: str | None) -> str | None:
+    """Name the agent that a graph is; None = it is not one. What was inherited from above says nothing."""
+    above = run.parent.metadata if run.parent is not None else {}
+    for key in ("lc_agent_name", "agent_name"):
+        name = run.metadata.get(key)
+        if name and name != above.get(key):
+            return str(name)
+    if is_agent_name(run.name):
+        return run.name
+    made_by_create_agent = _CREATE_AGENT == run.metadata.get("ls_integration") != above.get("ls_integration")
+    if made_by_create_agent or first_node == _REACT_NODE:
+        return run.node if run.node and run.name == _DEFAULT_GRAPH_NAME else run.name
+    return None
+
+
+def _start_agent(run: Run, name: str) -> None:
+    outer = run.anchor
+    if outer is not None and outer.kind == "agent" and outer.name == name:
+        return  # the node around this graph is the same agent already
+    attributes = {semconv.OPERATION_NAME: semconv.INVOKE_AGENT, semconv.AGENT_NAME: name}
+    run.call = run.begin("agent", name, f"invoke_agent {name}", attributes)
+
+
+def _start_node(run: Run, inputs: object) -> None:
+    name, metadata = run.name, run.metadata
+    step = metadata.get("langgraph_step")
+    parent_id = run.parent.run_id if run.parent is not None else None
+    # A retry is a new run of the same task. Its path names the task within one step of one graph.
+    task = (parent_id, step, name, metadata.get("langgraph_path"))
+    run.execution.attempts[task] += 1
+    attributes: dict[str, AttributeValue] = {
+        semconv.PHASE_NAME: name,
+        semconv.RETRY_ATTEMPT: run.execution.attempts[task],
+    }
+    if isinstance(step, int):
+        attributes[semconv.PHASE_STEP] = step
+        attributes[semconv.PARALLEL_GROUP] = f"step {step}"
+    if run.is_recording:
+        attributes.update(run.execution.content.input_attributes(inputs, hashed=False))
+    agent_name = _node_agent_name(run)
+    run.call = run.begin("phase", name, f"phase {name}", attributes)
+    if agent_name is not None:
+        start = {semconv.OPERATION_NAME: semconv.INVOKE_AGENT, semconv.AGENT_NAME: agent_name}
+        run.inner = run.begin("agent", agent_name, f"invoke_agent {agent_name}", start)
+
+
+def _node_agent_name(run: Run) -> str | None:
+    """Name the agent that a node is; None = it is not one, or it is a step of the agent around it."""
+    if run.anchor is not None and run.anchor.kind == "agent":
+        return None
+    given = run.metadata.get("agent_name")
+    if given:
+        return None if run.anchor is not None and run.anchor.agent == given else str(given)
+    return run.name if run.name != _REACT_NODE and is_agent_name(run.name) else None
+
+
+def _conversation(metadata: Mapping[str, Any]) -> str | None:
+    for key in _CONVERSATION_KEYS:
+        if metadata.get(key):
+            return str(metadata[key])
+    return None
