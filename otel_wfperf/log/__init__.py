@@ -1,0 +1,6 @@
+"""The durable log between the receivers and everything that consumes."""
+
+from otel_wfperf.log.log import Expired, Log, Record, Signal
+from otel_wfperf.log.sqlite import SqliteLog
+
+__all__ = ["Expired", "Log", "Record", "Signal", "SqliteLog"]

@@ -1,0 +1,1 @@
+"""The process beside a service: OTLP in, findings out."""

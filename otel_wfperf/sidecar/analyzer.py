@@ -1,0 +1,193 @@
+"""From records of the log to executions with findings; pure computation, for a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from otel_wfperf.assembly import Assembler, OpenTrace
+from otel_wfperf.conventions import normalize
+from otel_wfperf.detectors import detect
+from otel_wfperf.errors import DecodeError
+from otel_wfperf.log import Record, Signal
+from otel_wfperf.model import Execution, Finding, Operation, Span
+from otel_wfperf.otlp import protobuf
+from otel_wfperf.sidecar.windows import Windows
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """One execution that is complete, or as complete as it will be.
+
+    Attributes:
+        findings: Those that it shows, alone or with its predecessors.
+        last_offset: Last record of the log that is part of it.
+    """
+
+    execution: Execution
+    findings: tuple[Finding, ...]
+    last_offset: int
+
+
+@dataclass(slots=True)
+class _Offsets:
+    """First and last record of the log with spans of an open trace."""
+
+    first: int
+    last: int
+
+
+class Analyzer:
+    """Reads records, assembles traces and looks for what slows them.
+
+    It never fails on input: what cannot be used is counted in :attr:`dropped`, by reason.
+    """
+
+    def __init__(
+        self, assembler: Assembler, *, window: int, analysed: Mapping[str, int] | None = None, keep: bool = False
+    ) -> None:
+        """Start with no open trace.
+
+        Args:
+            assembler: Holds the open traces.
+            window: Executions of a workflow that detectors compare (count).
+            analysed: Trace ids whose records up to an offset are part of a stored execution already; a restart reads
+                some of them again, because other traces were open.
+            keep: Keep every execution for :meth:`summary`; for short runs only.
+        """
+        self._assembler = assembler
+        self._chunk = max(1, window // 2)
+        self._windows = Windows(window)
+        self._analysed = dict(analysed or {})
+        self._offsets: dict[str, _Offsets] = {}
+        self._kept: dict[str, Execution] | None = {} if keep else None
+        self._counted: Counter[str] = Counter()
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """What was not analysed, by reason (count)."""
+        return self._counted + Counter(self._assembler.dropped)
+
+    def add(self, records: Iterable[Record], *, now_ns: int) -> None:
+        """Take in records of the log."""
+        for record in records:
+            if record.signal is not Signal.TRACES:
+                continue
+            operations = self._operations(record)
+            for operation in operations:
+                offsets = self._offsets.setdefault(operation.trace_id, _Offsets(record.offset, record.offset))
+                offsets.last = record.offset
+            try:
+                self._assembler.add(operations, now_ns=now_ns)
+            except Exception as error:  # noqa: BLE001 - a fault of ours must not stop what comes after it
+                self._lost("assembly_failed", len(operations), error)
+
+    def due(self, *, now_ns: int) -> tuple[Finished, ...]:
+        """Return what is complete now."""
+        try:
+            return self._finish(self._assembler.due(now_ns=now_ns))
+        except Exception as error:  # noqa: BLE001 - as above
+            self._lost("assembly_failed", 1, error)
+            return ()
+
+    def flush(self) -> tuple[Finished, ...]:
+        """Return everything that is open, as it is."""
+        return self._finish(self._assembler.flush())
+
+    def open(self) -> tuple[OpenTrace, ...]:
+        """Return the traces that are not complete."""
+        return self._assembler.open()
+
+    def done_up_to(self, position: int, open_traces: Iterable[OpenTrace]) -> int:
+        """Return the offset before the first record of an open trace, or the position when there is none.
+
+        Call it after :meth:`due`, whose executions must be stored together with it.
+        """
+        still_open = {trace.trace_id for trace in open_traces}
+        for trace_id in [trace_id for trace_id in self._offsets if trace_id not in still_open]:
+            del self._offsets[trace_id]
+        return min((offsets.first - 1 for offsets in self._offsets.values()), default=position)
+
+    def find(self, trace_id: str) -> tuple[Execution, tuple[Finding, ...]] | None:
+        """Return a recent execution and its findings; None when it is not held any more."""
+        execution = self._windows.find(trace_id)
+        if execution is None:
+            return None
+        findings = self._detect(self._windows.of(execution.workflow))
+        return execution, tuple(finding for finding in findings if trace_id in finding.trace_ids)
+
+    def summary(self) -> tuple[tuple[Execution, ...], tuple[Finding, ...]]:
+        """Return all executions kept, in the order of their start, and what detectors find over them."""
+        executions = sorted((self._kept or {}).values(), key=lambda execution: execution.start_ns)
+        return tuple(executions), self._detect(executions)
+
+    def _operations(self, record: Record) -> list[Operation]:
+        try:
+            batch = protobuf.decode_traces(record.data)
+        except DecodeError:
+            self._counted["undecodable"] += record.items
+            return []
+        self._counted.update(batch.rejected)
+        operations = []
+        for span in batch.spans:
+            if record.offset <= self._analysed.get(span.trace_id, 0):
+                continue
+            operation = self._normalized(span)
+            if operation is not None:
+                operations.append(operation)
+        return operations
+
+    def _normalized(self, span: Span) -> Operation | None:
+        try:
+            return normalize(span)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._lost("convention_failed", 1, error)
+            return None
+
+    def _finish(self, executions: Sequence[Execution]) -> tuple[Finished, ...]:
+        findings: dict[str, list[Finding]] = defaultdict(list)
+        for start in range(0, len(executions), self._chunk):
+            self._compare(executions[start : start + self._chunk], findings)
+        finished = []
+        for execution in executions:
+            offsets = self._offsets.pop(execution.trace_id, None)
+            finished.append(
+                Finished(
+                    execution=execution,
+                    findings=tuple(findings[execution.trace_id]),
+                    last_offset=offsets.last if offsets else 0,
+                )
+            )
+            if self._kept is not None:
+                self._kept[execution.trace_id] = execution
+        return tuple(finished)
+
+    def _compare(self, executions: Sequence[Execution], findings: dict[str, list[Finding]]) -> None:
+        """Put new executions into their windows and note the findings that concern them.
+
+        Several are compared at once, so that analysis gets cheaper when it falls behind.
+        """
+        for execution in executions:
+            self._windows.add(execution)
+        new = {execution.trace_id for execution in executions}
+        for workflow in dict.fromkeys(execution.workflow for execution in executions):
+            for finding in self._detect(self._windows.of(workflow)):
+                for trace_id in new.intersection(finding.trace_ids):
+                    findings[trace_id].append(finding)
+
+    def _detect(self, executions: Sequence[Execution]) -> tuple[Finding, ...]:
+        try:
+            return detect(executions)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._lost("detector_failed", len(executions), error)
+            return ()
+
+    def _lost(self, reason: str, items: int, error: Exception) -> None:
+        """Count a fault of ours, and log the first of its kind."""
+        if not self._counted[reason]:
+            _LOGGER.error("analysis: %s; further ones are only counted", reason, exc_info=error)
+        self._counted[reason] += items

@@ -1,0 +1,1 @@
+"""OTLP out: each back end reads the log at its own pace."""

@@ -1,0 +1,104 @@
+"""OTLP over gRPC to a back end."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+# googleapis-common-protos, a dependency of the OTLP exporters, ships stubs without the py.typed marker.
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+
+from otel_wfperf.config import ExporterConfig
+from otel_wfperf.log import Signal
+from otel_wfperf.sidecar.exporters.address import is_loopback, target
+from otel_wfperf.sidecar.exporters.exporter import Accepted, Outcome, Rejected, Retry
+from otel_wfperf.sidecar.exporters.partial_success import rejected_items
+
+# Source: OTLP specification, "Failures", table of gRPC status codes; RESOURCE_EXHAUSTED only with RetryInfo.
+RETRYABLE: Final = frozenset(
+    {
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
+_METHODS: Final = {
+    Signal.TRACES: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    Signal.METRICS: "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    Signal.LOGS: "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+}
+# Chosen: gRPC's own reconnect delay grows to 120 s, far behind the retry delays of the configuration.
+_MAX_RECONNECT_MS: Final = 5_000
+
+
+class GrpcExporter:
+    """Sends to one gRPC endpoint."""
+
+    def __init__(self, config: ExporterConfig) -> None:
+        """Open a channel, which connects when it is used."""
+        self._timeout_s = config.timeout_s
+        self._metadata = tuple((name.lower(), value.get_secret_value()) for name, value in config.headers.items())
+        compression = grpc.Compression.Gzip if config.compression == "gzip" else grpc.Compression.NoCompression
+        options = [
+            ("grpc.max_reconnect_backoff_ms", _MAX_RECONNECT_MS),
+            ("grpc.max_send_message_length", -1),
+            # A proxy of the environment is not between us and our own machine.
+            ("grpc.enable_http_proxy", 0 if is_loopback(config.endpoint) else 1),
+        ]
+        address = target(config.endpoint)
+        if config.endpoint.startswith("https://"):
+            credentials = grpc.ssl_channel_credentials()
+            self._channel = grpc.aio.secure_channel(address, credentials, options=options, compression=compression)
+        else:
+            self._channel = grpc.aio.insecure_channel(address, options=options, compression=compression)
+        self._calls: dict[Signal, Callable[..., Awaitable[bytes]]] = {
+            signal: self._channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
+            for signal, method in _METHODS.items()
+        }
+
+    async def send(self, signal: Signal, data: bytes) -> Outcome:
+        """Try once to hand over an OTLP protobuf request."""
+        try:
+            response = await self._calls[signal](data, timeout=self._timeout_s, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            return _failure(error)
+        return Accepted(rejected_items=rejected_items(signal, response))
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close(None)
+
+
+def _failure(error: grpc.aio.AioRpcError) -> Outcome:
+    reason = error.code().name.lower()
+    after_s = _retry_delay_s(error)
+    if error.code() in RETRYABLE or (error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and after_s is not None):
+        return Retry(reason=reason, after_s=after_s)
+    return Rejected(reason=reason)
+
+
+def _retry_delay_s(error: grpc.aio.AioRpcError) -> float | None:
+    """Return the delay that the back end asked for (seconds); None when it did not."""
+    # grpc-stubs 1.53 types the metadata as pairs of another kind.
+    metadata: Any = error.trailing_metadata() or ()
+    for key, value in metadata:
+        if key == "grpc-status-details-bin":
+            return _retry_info_s(value)
+    return None
+
+
+def _retry_info_s(status: bytes) -> float | None:
+    info = RetryInfo()
+    with suppress(DecodeError):
+        if any(detail.Unpack(info) for detail in Status.FromString(status).details):
+            return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+    return None

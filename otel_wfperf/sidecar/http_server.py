@@ -1,0 +1,82 @@
+"""uvicorn as a part of a larger program: it binds early, says when it is ready, and leaves signals alone."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from otel_wfperf.config import split_address
+from otel_wfperf.errors import ConfigError
+
+# Chosen: as nginx, and longer than the 60 s that Prometheus scrapes at.
+_KEEP_ALIVE_S = 75
+
+
+class HttpServer:
+    """Serves one ASGI application on one address."""
+
+    def __init__(self, app: ASGIApp, address: str, *, key: str, drain_timeout_s: float) -> None:
+        """Prepare to serve; ``key`` is the setting that a message about the address names."""
+        self._address = address
+        self._key = key
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=max(1, round(drain_timeout_s)),
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> str:
+        """Listen and return the base URL with the real port; raise ConfigError when the port is taken."""
+        listening = self._bind()
+        self._task = asyncio.create_task(self._server.serve(sockets=[listening]), name=f"wfperf {self._key}")
+        await self._server.ready.wait()
+        host, port = listening.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Stop accepting, let requests in flight finish, close the connections."""
+        if self._task is not None:
+            self._server.should_exit = True
+            await self._task
+
+    def _bind(self) -> socket.socket:
+        host, port = split_address(self._address)
+        listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, port))
+        except OSError as error:
+            listening.close()
+            message = f"{self._key}: {self._address!r}: cannot be bound ({error.strerror}); choose another port"
+            raise ConfigError(message) from error
+        return listening
+
+
+class _Server(uvicorn.Server):
+    """A server that its owner starts and stops."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the owner."""
+        yield

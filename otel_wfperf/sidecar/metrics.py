@@ -1,0 +1,148 @@
+"""Metrics of the sidecar, in Prometheus' names, with a bounded number of series.
+
+prometheus-client and not the OpenTelemetry Prometheus exporter: the latter writes no exemplars (1.45).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+
+from otel_wfperf.log import Signal
+from otel_wfperf.model import Execution, Finding
+
+OVERFLOW: Final = "overflow"
+# Chosen: model calls of 0.1 s to batch runs of half an hour, with the alert threshold of 300 s as a boundary.
+_DURATION_BUCKETS_S: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300, 600, 1800)
+# Chosen: 100 workflows x 17 series of the histogram stay below 2 000 series.
+_MAX_WORKFLOWS: Final = 100
+
+
+class BoundedLabel:
+    """Lets the first values through and turns the others into ``overflow``, which is counted."""
+
+    def __init__(self, label: str, limit: int, overflowed: Counter) -> None:
+        """Allow ``limit`` values of a label."""
+        self._limit = limit
+        self._seen: set[str] = set()
+        self._overflowed = overflowed.labels(label)
+
+    def __call__(self, value: str) -> str:
+        """Return the value, or ``overflow`` when there are too many."""
+        if value in self._seen:
+            return value
+        if len(self._seen) < self._limit:
+            self._seen.add(value)
+            return value
+        self._overflowed.inc()
+        return OVERFLOW
+
+
+class Metrics:
+    """All metrics of one sidecar, in a registry of its own."""
+
+    def __init__(self) -> None:
+        """Register everything."""
+        self._registry = registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        self._accepted_requests = counter(
+            "wfperf_receiver_accepted_requests", "OTLP requests that are in the log.", "signal", "protocol"
+        )
+        self._accepted_items = counter(
+            "wfperf_receiver_accepted_items", "Spans, data points and log records in the log.", "signal", "protocol"
+        )
+        self._refused = counter(
+            "wfperf_receiver_refused_requests", "OTLP requests that were refused.", "signal", "protocol", "reason"
+        )
+        self._rejected = counter("wfperf_receiver_rejected_spans", "Spans left out of accepted requests.", "reason")
+        self._expired = counter(
+            "wfperf_log_expired_items", "Items that were too old before a consumer had them.", "consumer"
+        )
+        self._sent = counter("wfperf_exporter_sent_items", "Items that a back end took.", "exporter", "signal")
+        self._failed = counter(
+            "wfperf_exporter_failed_items", "Items that a back end will never take.", "exporter", "signal", "reason"
+        )
+        self._retried = counter(
+            "wfperf_exporter_retried_requests", "Requests that have to be sent again.", "exporter", "reason"
+        )
+        self._dropped = counter("wfperf_analyzer_dropped_items", "Items that were not analysed.", "reason")
+        self._store_failures = counter("wfperf_store_failures", "Tries to use the store that failed.")
+        self._executions = counter("wfperf_executions", "Analysed executions.", "workflow", "status")
+        self._findings = counter("wfperf_findings", "Findings of analysed executions.", "detector", "severity")
+        self._duration = Histogram(
+            "wfperf_workflow_duration_seconds",
+            "Duration of workflow executions.",
+            ("workflow",),
+            buckets=_DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        overflowed = counter("wfperf_label_overflow", "Values of a label beyond its limit.", "label")
+        self._workflow = BoundedLabel("workflow", _MAX_WORKFLOWS, overflowed)
+
+    def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """Register a gauge that is read when it is scraped."""
+        Gauge(name, text, registry=self._registry).set_function(value)
+
+    def gauges(self, name: str, text: str, label: str, values: Mapping[str, Callable[[], float]]) -> None:
+        """Register a gauge for each value of a label."""
+        gauge = Gauge(name, text, (label,), registry=self._registry)
+        for label_value, read in values.items():
+            gauge.labels(label_value).set_function(read)
+
+    def accepted(self, signal: Signal, protocol: str, items: int) -> None:
+        """Count a request that is in the log."""
+        self._accepted_requests.labels(signal.value, protocol).inc()
+        self._accepted_items.labels(signal.value, protocol).inc(items)
+
+    def refused(self, signal: Signal, protocol: str, reason: str) -> None:
+        """Count a request that was refused as a whole."""
+        self._refused.labels(signal.value, protocol, reason).inc()
+
+    def rejected_spans(self, reason: str, spans: int) -> None:
+        """Count spans left out of an accepted request."""
+        self._rejected.labels(reason).inc(spans)
+
+    def expired(self, items: Mapping[str, int]) -> None:
+        """Count what consumers lost because it was too old."""
+        for consumer, count in items.items():
+            self._expired.labels(consumer).inc(count)
+
+    def sent(self, exporter: str, signal: Signal, items: int) -> None:
+        """Count what a back end took."""
+        self._sent.labels(exporter, signal.value).inc(items)
+
+    def failed(self, exporter: str, signal: Signal, *, reason: str, items: int) -> None:
+        """Count what a back end will never take."""
+        self._failed.labels(exporter, signal.value, reason).inc(items)
+
+    def retried(self, exporter: str, reason: str) -> None:
+        """Count a request that has to be sent again."""
+        self._retried.labels(exporter, reason).inc()
+
+    def dropped(self, reason: str, items: int) -> None:
+        """Count what was not analysed."""
+        self._dropped.labels(reason).inc(items)
+
+    def store_failed(self) -> None:
+        """Count a try to use the store that failed."""
+        self._store_failures.inc()
+
+    def analysed(self, execution: Execution, findings: Iterable[Finding]) -> None:
+        """Count one execution and its findings; its trace id becomes the exemplar."""
+        workflow = self._workflow(execution.workflow)
+        self._executions.labels(workflow, execution.status.value).inc()
+        exemplar = {"trace_id": execution.trace_id}
+        self._duration.labels(workflow).observe(execution.duration_ns / 1e9, exemplar)
+        for finding in findings:
+            self._findings.labels(finding.detector, finding.severity.value).inc()
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """Return the body of /metrics and its content type; OpenMetrics, with exemplars, when asked for."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type

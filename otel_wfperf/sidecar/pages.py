@@ -1,0 +1,109 @@
+"""Plain pages: recent executions, and one execution. Everything that came over the wire is escaped."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from otel_wfperf.report.markup import Html, element, trusted
+from otel_wfperf.report.stylesheet import STYLESHEET
+from otel_wfperf.report.units import count, duration_s
+
+# No script at all; the style sheet is inline because a page is one file.
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_TABLES: Final = (
+    "th, td { padding: .2rem .8rem .2rem 0; vertical-align: top; } tr { border-bottom: 1px solid var(--line); }"
+)
+
+Document = Mapping[str, Any]
+
+
+def index(executions: Sequence[Document], findings: Sequence[Document], *, running: int) -> str:
+    """Render the list of recent executions and the worst findings."""
+    rows = [
+        (
+            element("a", one["trace_id"], href=f"/executions/{one['trace_id']}", class_="mono"),
+            one["workflow"],
+            one["status"],
+            _moment(one["start_unix_ns"]),
+            duration_s(one["duration_s"]),
+            one["span_count"],
+        )
+        for one in executions
+    ]
+    return _page(
+        "otel-wfperf",
+        element("h1", "Workflow executions"),
+        element("p", f"{running} running, {count(len(executions), 'execution')} shown."),
+        _table(("execution", "workflow", "status", "started (UTC)", "duration", "spans"), rows),
+        *_findings(findings),
+    )
+
+
+def execution(document: Document, findings: Sequence[Document]) -> str:
+    """Render one execution from what the store has of it: its spans are no longer here."""
+    facts = (
+        document["status"],
+        _moment(document["start_unix_ns"]),
+        duration_s(document["duration_s"]),
+        count(document["span_count"], "span"),
+    )
+    path = [
+        (one["name"], one["kind"], duration_s(one["start_s"]), duration_s(one["duration_s"]))
+        for one in document["critical_path"]
+    ]
+    phases = [
+        (one["name"], duration_s(one["duration_s"]), duration_s(one["exclusive_s"]), duration_s(one["critical_path_s"]))
+        for one in document["phases"]
+    ]
+    return _page(
+        document["workflow"],
+        element("h1", element("a", "All executions", href="/")),
+        element("h2", document["workflow"]),
+        element("p", document["trace_id"], class_="mono"),
+        element("p", ", ".join(facts)),
+        *_findings(findings),
+        element("h3", "Critical path"),
+        _table(("operation", "kind", "start", "duration"), path),
+        element("h3", "Phases"),
+        _table(("phase", "duration", "exclusive", "on the critical path"), phases),
+    )
+
+
+def _findings(findings: Sequence[Document]) -> tuple[Html, Html]:
+    rows = [
+        (
+            one["severity"],
+            one["detector"],
+            one["summary"],
+            one["recommendation"],
+            duration_s(one["saving_s"]["median"]) if one["saving_s"] else "",
+        )
+        for one in findings
+    ]
+    table = _table(("severity", "detector", "what happens", "what to do", "saves about"), rows)
+    return element("h3", "Findings"), table if rows else element("p", "None.")
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Html:
+    head = element("tr", *(element("th", heading, scope="col") for heading in headings))
+    body = [element("tr", *(element("td", cell) for cell in row)) for row in rows]
+    return element("table", element("thead", head), element("tbody", *body))
+
+
+def _moment(unix_ns: int) -> str:
+    return datetime.fromtimestamp(unix_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _page(title: str, *content: Html) -> str:
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", title),
+        element("style", trusted(STYLESHEET), trusted(_TABLES)),
+    )
+    body = element("body", element("main", *content))
+    return f'<!doctype html>\n<html lang="en">\n{head}\n{body}\n</html>\n'

@@ -1,0 +1,163 @@
+"""OTLP over HTTP: POST /v1/traces, /v1/metrics, /v1/logs with protobuf or JSON, plain or gzip.
+
+Every error body is a ``google.rpc.Status`` in the encoding of the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
+
+# googleapis-common-protos, a dependency of the OTLP exporters, ships stubs without the py.typed marker.
+from google.rpc.code_pb2 import Code  # type: ignore[import-untyped]
+from google.rpc.error_details_pb2 import BadRequest  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from otel_wfperf.errors import DecodeError, LogFullError
+from otel_wfperf.log import Signal
+from otel_wfperf.sidecar.receivers.gzip_body import Gunzip, TooLargeError
+from otel_wfperf.sidecar.receivers.request import Intake, check, check_json
+
+PROTOBUF: Final = "application/x-protobuf"
+JSON: Final = "application/json"
+_CODES: Final = {
+    400: Code.INVALID_ARGUMENT,
+    404: Code.NOT_FOUND,
+    405: Code.UNIMPLEMENTED,
+    408: Code.DEADLINE_EXCEEDED,
+    413: Code.RESOURCE_EXHAUSTED,
+    415: Code.INVALID_ARGUMENT,
+    500: Code.INTERNAL,
+    503: Code.UNAVAILABLE,
+}
+
+
+class RefusedError(Exception):
+    """A request that gets an error status."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        """Remember the HTTP status, the reason that is counted and the text for the sender."""
+        self.status = status
+        self.reason = reason
+        super().__init__(message)
+
+
+def application(intake: Intake, *, read_timeout_s: float) -> Starlette:
+    """Build the ASGI application of the OTLP HTTP port."""
+    routes = [
+        Route(f"/v1/{signal.value}", _endpoint(intake, signal, read_timeout_s), methods=["POST"]) for signal in Signal
+    ]
+    return Starlette(routes=routes, exception_handlers={404: _not_found, 405: _wrong_method, Exception: _failure})
+
+
+def _endpoint(intake: Intake, signal: Signal, read_timeout_s: float) -> Callable[[Request], Awaitable[Response]]:
+    async def export(request: Request) -> Response:
+        try:
+            content_type = _content_type(request)
+            body = await _body(request, intake.max_request_bytes, read_timeout_s)
+            decode = check_json if content_type == JSON else check
+            answer = await intake.accept_checked(
+                signal, lambda: decode(signal, body), size=len(body), protocol=f"http/{_short(content_type)}"
+            )
+        except LogFullError as error:
+            intake.metrics.refused(signal, "http", "overload")
+            return _error(request, 503, str(error), retry_after_s=error.retry_after_s)
+        except DecodeError as error:
+            intake.metrics.refused(signal, "http", "malformed")
+            return _error(request, 400, str(error))
+        except RefusedError as error:
+            intake.metrics.refused(signal, "http", error.reason)
+            return _error(request, error.status, str(error))
+        except ClientDisconnect:
+            intake.metrics.refused(signal, "http", "disconnected")
+            return Response(status_code=400)
+        return _encoded(answer, content_type, 200)
+
+    return export
+
+
+def _content_type(request: Request) -> str:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type not in {PROTOBUF, JSON}:
+        raise RefusedError(
+            415, "content_type", f"content-type: {content_type or '(none)'}: send {PROTOBUF} or {JSON} instead"
+        )
+    return content_type
+
+
+async def _body(request: Request, limit_bytes: int, timeout_s: float) -> bytes:
+    """Read and unpack the body piece by piece, so that no more than the limit is ever held."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"identity", "gzip", ""}:
+        raise RefusedError(415, "content_encoding", f"content-encoding: {encoding}: send gzip or nothing instead")
+    unpacking = Gunzip(limit_bytes) if encoding == "gzip" else None
+    plain = bytearray()
+    received = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for chunk in request.stream():
+                received += len(chunk)
+                _check_size(received, limit_bytes)
+                if unpacking is None:
+                    plain += chunk
+                else:
+                    unpacking.feed(chunk)
+    except TimeoutError as error:
+        raise RefusedError(408, "slow_client", f"the body took longer than {timeout_s:g} s; send it faster") from error
+    except TooLargeError as error:
+        message = f"the body is larger than sidecar.max_request_size: {limit_bytes} bytes; send smaller batches"
+        raise RefusedError(413, "too_large", message) from error
+    return unpacking.finish() if unpacking else bytes(plain)
+
+
+def _check_size(size_bytes: int, limit_bytes: int) -> None:
+    if size_bytes > limit_bytes:
+        raise TooLargeError
+
+
+def _encoded(message: Message, content_type: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    # OTLP/JSON has rules of its own for telemetry only; an error's details are Any messages, which only this knows.
+    body = MessageToJson(message, indent=None) if content_type == JSON else message.SerializeToString()
+    return Response(body, status_code=status, media_type=content_type, headers=headers)
+
+
+def _error(request: Request, status: int, message: str, *, retry_after_s: float | None = None) -> Response:
+    """Answer with a Status; for a request whose encoding is not known, in JSON."""
+    asked = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = Status(code=_CODES[status], message=message)
+    if status == 400:
+        violation = BadRequest.FieldViolation(field="body", description=message)
+        body.details.add().Pack(BadRequest(field_violations=[violation]))
+    headers = {"retry-after": str(math.ceil(retry_after_s))} if retry_after_s is not None else {}
+    # What is left of the body would otherwise be read to keep the connection.
+    if status in {408, 413}:
+        headers["connection"] = "close"
+    return _encoded(body, PROTOBUF if asked == PROTOBUF else JSON, status, headers)
+
+
+def _short(content_type: str) -> str:
+    return "json" if content_type == JSON else "protobuf"
+
+
+def _not_found(request: Request, _reason: Exception) -> Response:
+    paths = ", ".join(f"/v1/{signal.value}" for signal in Signal)
+    return _error(request, 404, f"path: {request.url.path}: nothing is here; POST to one of {paths}")
+
+
+def _wrong_method(request: Request, _reason: Exception) -> Response:
+    response = _error(request, 405, f"method: {request.method}: is not possible here; use POST")
+    response.headers["allow"] = "POST"
+    return response
+
+
+def _failure(request: Request, _reason: Exception) -> Response:
+    return _error(request, 500, "the sidecar failed on this request; its log on standard error says why")

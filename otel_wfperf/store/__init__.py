@@ -1,0 +1,5 @@
+"""Results: executions, findings, and what is normal."""
+
+from otel_wfperf.store.store import AgentRow, Analysed, Position, Sample, Store
+
+__all__ = ["AgentRow", "Analysed", "Position", "Sample", "Store"]

@@ -1,0 +1,335 @@
+"""Read and write results. All methods block: call them from a thread."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Self
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    Table,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from otel_wfperf.analysis.sketch import Sketch
+from otel_wfperf.model import Execution, Finding
+from otel_wfperf.store.migration import migrate
+from otel_wfperf.store.tables import AGENTS, CURSORS, EXECUTIONS, FINDINGS, SKETCHES
+
+Document = Mapping[str, Any]
+
+_HOUR_NS: Final = 3_600_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """How far a consumer of a log has come; offsets mean something only in the log with that id."""
+
+    log_id: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One duration for the hourly sketches.
+
+    Attributes:
+        kind: workflow, phase, agent, tool, llm, ...
+        duration_s: Length (seconds).
+    """
+
+    kind: str
+    name: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRow:
+    """What one agent did in one execution; times in seconds, tokens counted."""
+
+    name: str
+    calls: int
+    busy_s: float
+    wait_s: float
+    input_tokens: int
+    output_tokens: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysed:
+    """One finished execution with everything that is stored of it.
+
+    Attributes:
+        last_offset: Last record of the log that is part of it.
+        document: The execution as the Findings JSON has it.
+        findings: Each finding with its document.
+    """
+
+    execution: Execution
+    last_offset: int
+    document: Document
+    findings: tuple[tuple[Finding, Document], ...] = ()
+    agents: tuple[AgentRow, ...] = ()
+    samples: tuple[Sample, ...] = ()
+
+
+class Store:
+    """Results in a relational database; safe to use from several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Use a database whose schema is current."""
+        self._engine = engine
+
+    @classmethod
+    def open(cls, url: str, *, fsync: bool = True) -> Self:
+        """Connect and apply the migrations that are missing.
+
+        Args:
+            url: SQLAlchemy URL, such as ``sqlite:////var/lib/otel-wfperf/store.sqlite``.
+            fsync: Force commits to the disk, where the database leaves the choice to its clients.
+        """
+        engine = create_engine(url)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", partial(_configure_sqlite, fsync))
+        migrate(engine)
+        return cls(engine)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def outdated(self, executions: Iterable[Execution]) -> frozenset[str]:
+        """Return the trace ids for which something better is stored: a newer version or more spans.
+
+        A restart may see only the late spans of a trace; they must not replace the whole.
+        """
+        outdated: set[str] = set()
+        with self._engine.connect() as connection:
+            for execution in executions:
+                known = _stored_version(connection, execution.trace_id)
+                if known is not None and known > (execution.version, len(execution.operations)):
+                    outdated.add(execution.trace_id)
+        return frozenset(outdated)
+
+    def save(self, analysed: Iterable[Analysed], *, consumer: str, position: Position, now_unix_ns: int) -> None:
+        """Store executions, replacing those of the same traces, and how far the log is analysed; all or nothing."""
+        with self._engine.begin() as connection:
+            samples: list[tuple[Execution, Sample]] = []
+            for one in analysed:
+                # A late span re-opens an execution; its durations are in the sketches already.
+                if _stored_version(connection, one.execution.trace_id) is None:
+                    samples += [(one.execution, sample) for sample in one.samples]
+                _replace(connection, one, now_unix_ns)
+            _add_samples(connection, samples, now_unix_ns)
+            _set_position(connection, consumer, position)
+
+    def position(self, consumer: str) -> Position | None:
+        """Return how far a consumer has come; None when it never stored that."""
+        statement = select(CURSORS.c.log_id, CURSORS.c.position).where(CURSORS.c.consumer == consumer)
+        with self._engine.connect() as connection:
+            row = connection.execute(statement).one_or_none()
+        return Position(log_id=row.log_id, offset=row.position) if row else None
+
+    def analysed_after(self, offset: int) -> dict[str, int]:
+        """Return trace id and last record of the executions that hold records after an offset."""
+        statement = select(EXECUTIONS.c.trace_id, EXECUTIONS.c.last_offset).where(EXECUTIONS.c.last_offset > offset)
+        with self._engine.connect() as connection:
+            return {row.trace_id: row.last_offset for row in connection.execute(statement)}
+
+    def forget_offsets(self) -> None:
+        """Detach the executions from their log, whose offsets no longer mean anything."""
+        with self._engine.begin() as connection:
+            connection.execute(update(EXECUTIONS).values(last_offset=0))
+
+    def trim(self, *, oldest_unix_ns: int, max_executions: int) -> int:
+        """Delete what was stored earlier than a moment, and the oldest past a count; return how many executions."""
+        with self._engine.begin() as connection:
+            newest_first = select(EXECUTIONS.c.stored_unix_ns).order_by(EXECUTIONS.c.stored_unix_ns.desc())
+            bound = connection.execute(newest_first.offset(max_executions).limit(1)).scalar_one_or_none()
+            too_old = EXECUTIONS.c.stored_unix_ns < oldest_unix_ns
+            if bound is not None:
+                too_old |= EXECUTIONS.c.stored_unix_ns <= bound
+            deleted = connection.execute(delete(EXECUTIONS).where(too_old)).rowcount
+            connection.execute(delete(SKETCHES).where(SKETCHES.c.stored_unix_ns < oldest_unix_ns))
+        return deleted
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def executions(
+        self,
+        *,
+        workflow: str | None = None,
+        status: str | None = None,
+        since_unix_ns: int | None = None,
+        limit: int = 50,
+    ) -> list[Document]:
+        """Return the documents of executions, newest first."""
+        statement = select(EXECUTIONS.c.document).order_by(EXECUTIONS.c.start_unix_ns.desc()).limit(limit)
+        statement = _where(statement, EXECUTIONS, workflow=workflow, status=status, since_unix_ns=since_unix_ns)
+        return self._documents(statement)
+
+    def execution(self, trace_id: str) -> Document | None:
+        """Return the document of one execution; None when it is not known."""
+        found = self._documents(select(EXECUTIONS.c.document).where(EXECUTIONS.c.trace_id == trace_id))
+        return found[0] if found else None
+
+    def findings(
+        self,
+        *,
+        trace_id: str | None = None,
+        detector: str | None = None,
+        workflow: str | None = None,
+        severity: str | None = None,
+        since_unix_ns: int | None = None,
+        limit: int = 100,
+    ) -> list[Document]:
+        """Return the documents of findings, worst first; each cause once, from the newest execution that has it."""
+        rank = func.row_number().over(
+            partition_by=FINDINGS.c.fingerprint, order_by=(FINDINGS.c.start_unix_ns.desc(), FINDINGS.c.trace_id)
+        )
+        wanted = _where(
+            select(FINDINGS.c.document, FINDINGS.c.severity_rank, FINDINGS.c.saving_median_s, rank.label("age")),
+            FINDINGS,
+            trace_id=trace_id,
+            detector=detector,
+            workflow=workflow,
+            severity=severity,
+            since_unix_ns=since_unix_ns,
+        ).subquery()
+        order = (wanted.c.severity_rank, func.coalesce(wanted.c.saving_median_s, 0).desc())
+        return self._documents(select(wanted.c.document).where(wanted.c.age == 1).order_by(*order).limit(limit))
+
+    def agents(self, *, workflow: str | None = None, since_unix_ns: int | None = None) -> list[dict[str, Any]]:
+        """Sum up what each agent did, busiest first."""
+        sums = [
+            func.sum(AGENTS.c[name]).label(name)
+            for name in ("calls", "busy_s", "wait_s", "input_tokens", "output_tokens", "errors")
+        ]
+        columns = [AGENTS.c.name, *sums, func.count().label("executions")]
+        statement = _where(select(*columns), AGENTS, workflow=workflow, since_unix_ns=since_unix_ns)
+        with self._engine.connect() as connection:
+            rows = connection.execute(statement.group_by(AGENTS.c.name).order_by(func.sum(AGENTS.c.busy_s).desc()))
+            return [dict(row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for it
+
+    def sketch(self, workflow: str, *, kind: str, name: str, since_unix_ns: int = 0) -> Sketch:
+        """Merge the hourly sketches of the durations (seconds) of one phase, agent, tool or model."""
+        statement = select(SKETCHES.c.sketch).where(
+            SKETCHES.c.workflow == workflow,
+            SKETCHES.c.kind == kind,
+            SKETCHES.c.name == name,
+            SKETCHES.c.hour_unix_s >= _hour_unix_s(since_unix_ns),
+        )
+        merged = Sketch()
+        with self._engine.connect() as connection:
+            for stored in connection.execute(statement).scalars():
+                merged = merged.merge(Sketch.from_dict(stored))
+        return merged
+
+    def _documents(self, statement: Select[Any]) -> list[Document]:
+        with self._engine.connect() as connection:
+            return list(connection.execute(statement).scalars())
+
+
+def _where(statement: Select[Any], table: Table, *, since_unix_ns: int | None, **equal: str | None) -> Select[Any]:
+    conditions: list[ColumnElement[bool]] = [table.c[name] == value for name, value in equal.items() if value]
+    if since_unix_ns is not None:
+        conditions.append(table.c.start_unix_ns >= since_unix_ns)
+    return statement.where(*conditions)
+
+
+def _stored_version(connection: Connection, trace_id: str) -> tuple[int, int] | None:
+    statement = select(EXECUTIONS.c.version, EXECUTIONS.c.span_count).where(EXECUTIONS.c.trace_id == trace_id)
+    row = connection.execute(statement).one_or_none()
+    return (row.version, row.span_count) if row else None
+
+
+def _replace(connection: Connection, analysed: Analysed, now_unix_ns: int) -> None:
+    execution = analysed.execution
+    of_trace = {"trace_id": execution.trace_id, "workflow": execution.workflow, "start_unix_ns": execution.start_ns}
+    # Findings and agents go with the execution: ON DELETE CASCADE.
+    connection.execute(delete(EXECUTIONS).where(EXECUTIONS.c.trace_id == execution.trace_id))
+    connection.execute(
+        insert(EXECUTIONS).values(
+            **of_trace,
+            version=execution.version,
+            status=execution.status.value,
+            duration_ns=execution.duration_ns,
+            span_count=len(execution.operations),
+            finding_count=len(analysed.findings),
+            stored_unix_ns=now_unix_ns,
+            last_offset=analysed.last_offset,
+            document=analysed.document,
+        )
+    )
+    findings = [{**of_trace, **_finding_row(finding, document)} for finding, document in analysed.findings]
+    if findings:
+        connection.execute(insert(FINDINGS), findings)
+    if analysed.agents:
+        names = ("name", "calls", "busy_s", "wait_s", "input_tokens", "output_tokens", "errors")
+        rows = [{**of_trace, **{name: getattr(agent, name) for name in names}} for agent in analysed.agents]
+        connection.execute(insert(AGENTS), rows)
+
+
+def _finding_row(finding: Finding, document: Document) -> dict[str, Any]:
+    return {
+        "fingerprint": finding.fingerprint,
+        "detector": finding.detector,
+        "severity": finding.severity.value,
+        "severity_rank": finding.severity.rank,
+        "subject_kind": finding.subject.kind.value,
+        "subject_name": finding.subject.name,
+        "saving_median_s": finding.saving.median_s if finding.saving else None,
+        "document": document,
+    }
+
+
+def _add_samples(connection: Connection, samples: Sequence[tuple[Execution, Sample]], now_unix_ns: int) -> None:
+    durations: dict[tuple[str, str, str, int], list[float]] = defaultdict(list)
+    for execution, sample in samples:
+        key = (execution.workflow, sample.kind, sample.name, _hour_unix_s(execution.start_ns))
+        durations[key].append(sample.duration_s)
+    for (workflow, kind, name, hour_unix_s), values in durations.items():
+        row = {"workflow": workflow, "kind": kind, "name": name, "hour_unix_s": hour_unix_s}
+        same = [SKETCHES.c[column] == value for column, value in row.items()]
+        stored = connection.execute(select(SKETCHES.c.sketch).where(*same)).scalar_one_or_none()
+        sketch = Sketch.from_dict(stored) if stored else Sketch()
+        for value in values:
+            sketch.add(value)
+        changed = {"sketch": sketch.to_dict(), "stored_unix_ns": now_unix_ns}
+        if stored:
+            connection.execute(update(SKETCHES).where(*same).values(**changed))
+        else:
+            connection.execute(insert(SKETCHES).values(**row, **changed))
+
+
+def _set_position(connection: Connection, consumer: str, position: Position) -> None:
+    values = {"log_id": position.log_id, "position": position.offset}
+    changed = connection.execute(update(CURSORS).where(CURSORS.c.consumer == consumer).values(**values)).rowcount
+    if not changed:
+        connection.execute(insert(CURSORS).values(consumer=consumer, **values))
+
+
+def _hour_unix_s(moment_unix_ns: int) -> int:
+    return moment_unix_ns // _HOUR_NS * 3600
+
+
+def _configure_sqlite(fsync: bool, connection: Any, _record: object) -> None:  # noqa: FBT001 - bound by partial
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if fsync else 'NORMAL'}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA busy_timeout = 30000")

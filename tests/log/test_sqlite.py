@@ -1,0 +1,205 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from otel_wfperf.errors import ConfigError, LogFullError
+from otel_wfperf.log import Signal, SqliteLog
+from tests.conftest import REPOSITORY
+
+DAY_NS = 86_400_000_000_000
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path,
+    *consumers: str,
+    max_size_bytes: int = 10**9,
+    clock_ns: Callable[[], int] = lambda: DAY_NS,
+) -> AsyncIterator[SqliteLog]:
+    log = SqliteLog(
+        folder / "log.sqlite",
+        consumers=consumers or ("reader",),
+        max_size_bytes=max_size_bytes,
+        max_age_s=3600,
+        fsync=False,
+        clock_ns=clock_ns,
+    )
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+async def test_reads_back_what_was_appended_in_order(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        first = await log.append(Signal.TRACES, b"one", items=1)
+        second = await log.append(Signal.LOGS, b"two", items=2)
+        records = await log.read(0)
+
+    assert [(record.offset, record.signal, record.data, record.items) for record in records] == [
+        (first, Signal.TRACES, b"one", 1),
+        (second, Signal.LOGS, b"two", 2),
+    ]
+
+
+async def test_many_appends_at_once_get_one_offset_each(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        offsets = await asyncio.gather(*(log.append(Signal.TRACES, b"%d" % number, items=1) for number in range(500)))
+        records = await log.read(0, limit=1000)
+
+    assert offsets == list(range(1, 501))
+    assert [record.data for record in records] == [b"%d" % number for number in range(500)]
+
+
+async def test_reads_at_most_what_was_asked_for_but_always_something(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        for _ in range(5):
+            await log.append(Signal.TRACES, bytes(100), items=1)
+
+        assert [record.offset for record in await log.read(1, limit=2)] == [2, 3]
+        assert [record.offset for record in await log.read(0, max_bytes=250)] == [1, 2]
+        assert [record.offset for record in await log.read(0, max_bytes=1)] == [1]
+        assert await log.read(5) == ()
+
+
+async def test_keeps_records_offsets_and_identity_over_a_restart(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        await log.append(Signal.TRACES, b"one", items=1)
+        await log.commit("reader", 1)
+        await log.trim()
+        identity = log.log_id
+
+    async with opened(tmp_path) as log:
+        assert (log.log_id, log.end, log.size_bytes) == (identity, 1, 0)
+        assert await log.cursor("reader") == 1
+        assert await log.append(Signal.TRACES, b"two", items=1) == 2
+
+
+async def test_trims_what_every_consumer_has_passed(tmp_path: Path) -> None:
+    async with opened(tmp_path, "fast", "slow") as log:
+        for _ in range(4):
+            await log.append(Signal.TRACES, b"data", items=1)
+        full = log.size_bytes
+        await log.commit("fast", 4)
+        await log.commit("slow", 2)
+        expired = await log.trim()
+
+        assert [record.offset for record in await log.read(0)] == [3, 4]
+        assert log.size_bytes == full / 2
+        assert expired.items == {}
+
+
+async def test_forgets_the_cursor_of_a_consumer_that_is_gone(tmp_path: Path) -> None:
+    async with opened(tmp_path, "stays", "goes") as log:
+        await log.append(Signal.TRACES, b"data", items=1)
+        await log.commit("stays", 1)
+
+    async with opened(tmp_path, "stays") as log:
+        await log.trim()
+        assert await log.read(0) == ()
+
+
+async def test_drops_what_is_too_old_and_counts_it_by_consumer(tmp_path: Path) -> None:
+    now_ns = DAY_NS
+    async with opened(tmp_path, "fast", "slow", clock_ns=lambda: now_ns) as log:
+        await log.append(Signal.TRACES, b"old", items=7)
+        await log.commit("fast", 1)
+        now_ns += 3_601_000_000_000
+        await log.append(Signal.TRACES, b"new", items=1)
+        expired = await log.trim()
+
+        assert expired.items == {"slow": 7}
+        assert [record.data for record in await log.read(0)] == [b"new"]
+
+
+async def test_refuses_more_than_its_limit_until_there_is_room(tmp_path: Path) -> None:
+    async with opened(tmp_path, max_size_bytes=1000) as log:
+        await log.append(Signal.TRACES, bytes(800), items=1)
+        with pytest.raises(LogFullError) as refused:
+            await log.append(Signal.TRACES, bytes(800), items=1)
+        assert refused.value.retry_after_s > 0
+
+        await log.commit("reader", 1)
+        await log.trim()
+        assert await log.append(Signal.TRACES, bytes(800), items=1) == 2
+
+
+async def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        pages = log._write.execute("PRAGMA page_count").fetchone()[0]
+        log._write.execute(f"PRAGMA max_page_count = {pages + 4}")
+        with pytest.raises(LogFullError):
+            await log.append(Signal.TRACES, bytes(100_000), items=1)
+        assert (log.end, log.size_bytes) == (0, 0)
+
+        log._write.execute("PRAGMA max_page_count = 100000")
+        assert await log.append(Signal.TRACES, bytes(100_000), items=1) == 1
+
+
+async def test_waits_for_news(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        assert not await log.wait(0, timeout_s=0)
+        waiting = asyncio.create_task(log.wait(0, timeout_s=30))
+        await log.append(Signal.TRACES, b"data", items=1)
+        assert await waiting
+
+
+async def test_a_second_sidecar_is_refused_by_the_key_to_change(tmp_path: Path) -> None:
+    async with opened(tmp_path):
+        with pytest.raises(ConfigError, match=r"sidecar\.data_dir: .*: another sidecar uses it; stop that one"):
+            async with opened(tmp_path):
+                pass
+
+
+async def test_appends_fail_retryably_once_it_is_closed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        pass
+
+    with pytest.raises(LogFullError):
+        await log.append(Signal.TRACES, b"data", items=1)
+
+
+APPENDER = """
+import asyncio, sys
+from pathlib import Path
+from otel_wfperf.log import Signal, SqliteLog
+from tests.conftest import REPOSITORY
+
+async def main():
+    log = SqliteLog(Path(sys.argv[1]), consumers=["reader"], max_size_bytes=10**9, max_age_s=3600, fsync=False)
+    async def client(number):
+        while True:
+            offset = await log.append(Signal.TRACES, b"x" * 5000, items=1)
+            print(offset, flush=True)
+    await asyncio.gather(*(client(number) for number in range(20)))
+
+asyncio.run(main())
+"""
+
+
+def acknowledged_before_it_was_killed(file: Path, count: int) -> list[int]:
+    """Run a process that appends as fast as it can, kill it after some offsets, and return those it printed."""
+    command = [sys.executable, "-c", APPENDER, str(file)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
+    assert process.stdout is not None
+    offsets = [int(process.stdout.readline()) for _ in range(count)]
+    os.kill(process.pid, signal.SIGKILL)
+    rest, _ = process.communicate()
+    return offsets + [int(line) for line in rest.splitlines(keepends=True) if line.endswith("\n")]
+
+
+@pytest.mark.parametrize("count", [1, 57, 400])
+async def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path, count: int) -> None:
+    offsets = await asyncio.to_thread(acknowledged_before_it_was_killed, tmp_path / "log.sqlite", count)
+
+    async with opened(tmp_path) as log:
+        kept = {record.offset for record in await log.read(0, limit=100_000, max_bytes=10**9)}
+
+    assert kept.issuperset(offsets)

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import grpc
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from otel_wfperf.config import ExporterConfig, RetryConfig
+from otel_wfperf.log import Signal, SqliteLog
+from otel_wfperf.sidecar.exporters.exporter import Retry
+from otel_wfperf.sidecar.exporters.forwarder import Forwarder, consumer, delay_s
+from otel_wfperf.sidecar.exporters.transport import connect
+from otel_wfperf.sidecar.metrics import Metrics
+from tests.processes import free_ports
+from tests.sidecar import requests
+from tests.sidecar.conftest import samples
+from tests.sidecar.exporters.backend import Backend, accept, grpc_backend, hang, http_backend
+from tests.waiting import eventually_async
+
+QUICK = {"initial_delay": "1ms", "max_delay": "5ms"}
+
+
+@asynccontextmanager
+async def log_for(folder: Path, *names: str) -> AsyncIterator[SqliteLog]:
+    log = SqliteLog(
+        folder / "log.sqlite",
+        consumers=[consumer(name) for name in names],
+        max_size_bytes=10**9,
+        max_age_s=3600,
+        fsync=False,
+    )
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+@asynccontextmanager
+async def forwarding(
+    log: SqliteLog, endpoint: str, *, name: str = "b", metrics: Metrics | None = None, **options: Any
+) -> AsyncIterator[Forwarder]:
+    config = ExporterConfig.model_validate({"name": name, "endpoint": endpoint, "retry": QUICK, **options})
+    exporter = connect(config)
+    forwarder = Forwarder(config, exporter, log, metrics=metrics or Metrics(), max_age_s=3600, random=Random(7).random)
+    running = asyncio.create_task(forwarder.run())
+    try:
+        yield forwarder
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await exporter.close()
+
+
+async def fill(log: SqliteLog, batches: int, *, spans: int = 10) -> set[str]:
+    """Append batches of spans and return all their ids."""
+    bodies = [requests.traces(spans, first=1 + spans * number) for number in range(batches)]
+    await asyncio.gather(*(log.append(Signal.TRACES, body, items=spans) for body in bodies))
+    return {f"{number:016x}" for number in range(1, 1 + spans * batches)}
+
+
+async def delivered(backend: Backend, expected: set[str]) -> None:
+    async def complete() -> bool:
+        return len(backend.span_ids()) >= len(expected)
+
+    await eventually_async(complete)
+    assert sorted(backend.span_ids()) == sorted(expected)
+
+
+async def test_delivers_everything_once_to_a_back_end_that_refuses_seven_of_ten(tmp_path: Path) -> None:
+    random = Random(1)
+
+    async def refuse(_data: bytes) -> grpc.StatusCode | None:
+        return grpc.StatusCode.UNAVAILABLE if random.random() < 0.7 else None
+
+    metrics = Metrics()
+    async with log_for(tmp_path, "b") as log, grpc_backend(refuse) as backend:
+        expected = await fill(log, 100)
+        async with forwarding(log, backend.endpoint, metrics=metrics):
+            await delivered(backend, expected)
+
+    assert backend.tries > 200
+    assert samples(metrics, "wfperf_exporter_sent_items_total") == {("b", "traces"): 1000}
+    assert samples(metrics, "wfperf_exporter_retried_requests_total") == {("b", "unavailable"): backend.tries - 100}
+
+
+async def test_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    async with log_for(tmp_path, "b") as log, grpc_backend() as backend:
+        first = await fill(log, 5)
+        async with forwarding(log, backend.endpoint) as forwarder:
+            await forwarder.drain(30)
+        assert set(backend.span_ids()) == first
+        backend.taken.clear()
+        await log.append(Signal.LOGS, requests.logs(), items=1)
+        async with forwarding(log, backend.endpoint) as forwarder:
+            await forwarder.drain(30)
+
+    assert backend.taken == [(Signal.LOGS, requests.logs())]
+
+
+async def test_delivers_after_the_back_end_comes_up(tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    metrics = Metrics()
+
+    async def retried() -> bool:
+        return bool(samples(metrics, "wfperf_exporter_retried_requests_total"))
+
+    async with log_for(tmp_path, "b") as log:
+        expected = await fill(log, 3)
+        async with forwarding(log, f"http://127.0.0.1:{port}", metrics=metrics):
+            await eventually_async(retried)
+            async with grpc_backend(port=port) as backend:
+                await delivered(backend, expected)
+
+
+async def test_a_back_end_that_hangs_does_not_hold_up_another(tmp_path: Path) -> None:
+    async with log_for(tmp_path, "dead", "alive") as log, grpc_backend(hang) as dead, http_backend() as alive:
+        expected = await fill(log, 20)
+        async with (
+            forwarding(log, dead.endpoint, name="dead") as stuck,
+            forwarding(log, alive.endpoint, name="alive", protocol="http/protobuf"),
+        ):
+            await delivered(alive, expected)
+            assert stuck.pending_records == 20
+
+
+async def test_drops_and_counts_what_the_back_end_will_never_take(tmp_path: Path) -> None:
+    async def refuse(data: bytes) -> grpc.StatusCode | None:
+        return grpc.StatusCode.INVALID_ARGUMENT if f"{1:016x}" in requests.span_ids(data) else None
+
+    metrics = Metrics()
+    async with log_for(tmp_path, "b") as log, grpc_backend(refuse) as backend:
+        expected = await fill(log, 3)
+        async with forwarding(log, backend.endpoint, metrics=metrics) as forwarder:
+            await forwarder.drain(30)
+
+    assert set(backend.span_ids()) == expected - {f"{number:016x}" for number in range(1, 11)}
+    assert samples(metrics, "wfperf_exporter_failed_items_total") == {("b", "invalid_argument", "traces"): 10}
+
+
+async def test_never_resends_a_partial_success(tmp_path: Path) -> None:
+    answer = ExportTraceServiceResponse()
+    answer.partial_success.rejected_spans = 4
+    metrics = Metrics()
+    async with log_for(tmp_path, "b") as log, grpc_backend() as backend:
+        backend.answer = answer.SerializeToString()
+        await fill(log, 1)
+        async with forwarding(log, backend.endpoint, metrics=metrics) as forwarder:
+            await forwarder.drain(30)
+
+    assert backend.tries == 1
+    assert samples(metrics, "wfperf_exporter_sent_items_total") == {("b", "traces"): 6}
+    assert samples(metrics, "wfperf_exporter_failed_items_total") == {("b", "partial_success", "traces"): 4}
+
+
+async def test_sends_only_the_signals_that_are_wanted(tmp_path: Path) -> None:
+    async with log_for(tmp_path, "b") as log, grpc_backend() as backend:
+        for signal in Signal:
+            await log.append(signal, requests.REQUESTS[signal], items=1)
+        async with forwarding(log, backend.endpoint, signals=["traces"]) as forwarder:
+            await forwarder.drain(30)
+
+    assert [signal for signal, _ in backend.taken] == [Signal.TRACES]
+
+
+async def test_commits_only_what_is_done_when_it_is_stopped(tmp_path: Path) -> None:
+    async def refuse(data: bytes) -> grpc.StatusCode | None:
+        return grpc.StatusCode.UNAVAILABLE if f"{31:016x}" in requests.span_ids(data) else None
+
+    async with log_for(tmp_path, "b") as log, grpc_backend(refuse) as backend:
+        expected = await fill(log, 6)
+
+        async def all_but_one() -> bool:
+            return len(backend.taken) == 5
+
+        async with forwarding(log, backend.endpoint):
+            await eventually_async(all_but_one)
+        assert await log.cursor(consumer("b")) == 3
+
+        backend.refuse = accept
+        async with forwarding(log, backend.endpoint) as forwarder:
+            await forwarder.drain(30)
+
+    assert set(backend.span_ids()) == expected
+
+
+@pytest.mark.parametrize(
+    ("attempt", "random", "after_s", "expected"),
+    [
+        (1, 0.5, None, 5.0),
+        (2, 0.5, None, 7.5),
+        (1, 0.0, None, 2.5),
+        (1, 1.0, None, 7.5),
+        (50, 0.5, None, 30.0),
+        (10_000, 0.5, None, 30.0),
+        (1, 0.5, 60.0, 60.0),
+        (1, 0.5, 1.0, 5.0),
+    ],
+)
+def test_waits_longer_from_try_to_try_and_as_long_as_it_was_asked(
+    attempt: int, random: float, after_s: float | None, expected: float
+) -> None:
+    assert delay_s(RetryConfig(), attempt, Retry(reason="r", after_s=after_s), random) == expected

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from otel_wfperf.assembly import OpenTrace
+from otel_wfperf.model import Execution, Finding, Severity
+from otel_wfperf.report.document import execution_document, finding_document
+from otel_wfperf.sidecar.api import ENDPOINTS, application
+from otel_wfperf.sidecar.metrics import Metrics
+from otel_wfperf.store import AgentRow, Analysed, Position, Store
+from tests.sidecar.executions import execution, finding
+
+HOSTILE = "<script>alert(1)</script>\"'&"
+
+
+@dataclass(slots=True)
+class Shown:
+    """What a sidecar would show."""
+
+    store: Store
+    metrics: Metrics = field(default_factory=Metrics)
+    ready: bool = True
+    open_traces: tuple[OpenTrace, ...] = ()
+    recent: dict[str, tuple[Execution, tuple[Finding, ...]]] = field(default_factory=dict)
+
+    async def find(self, trace_id: str) -> tuple[Execution, tuple[Finding, ...]] | None:
+        return self.recent.get(trace_id)
+
+    def save(self, one: Execution, *findings: Finding) -> None:
+        agent = AgentRow(name="writer", calls=1, busy_s=2.0, wait_s=0, input_tokens=3, output_tokens=4, errors=0)
+        analysed = Analysed(
+            execution=one,
+            last_offset=1,
+            document=execution_document(one),
+            findings=tuple((each, finding_document(each)) for each in findings),
+            agents=(agent,),
+        )
+        self.store.save(
+            [analysed], consumer="analyzer", position=Position(log_id="log", offset=1), now_unix_ns=one.start_ns
+        )
+
+
+@pytest.fixture
+async def shown(tmp_path: Path) -> AsyncIterator[Shown]:
+    store = Store.open(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    yield Shown(store)
+    store.close()
+
+
+@pytest.fixture
+async def client(shown: Shown) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app=application(shown))
+    async with httpx.AsyncClient(transport=transport, base_url="http://page") as connected:
+        yield connected
+
+
+async def asked(client: httpx.AsyncClient, path: str) -> Any:
+    response = await client.get(path)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def test_lists_and_filters_executions(shown: Shown, client: httpx.AsyncClient) -> None:
+    shown.save(execution(1, start_ns=10**18))
+    shown.save(execution(2, workflow="other", start_ns=2 * 10**18))
+
+    everything = await asked(client, "/api/v1/executions")
+    assert set(everything) == {"executions", "findings", "errors"}
+    assert [one["workflow"] for one in everything["executions"]] == ["other", "research"]
+    for query, count in (
+        ("workflow=other", 1),
+        ("status=ok", 2),
+        ("status=error", 0),
+        ("limit=1", 1),
+        ("since=1500000000", 1),
+        ("since=2033-05-18T03:33:20Z", 1),
+        ("since=24h", 1),
+    ):
+        assert len((await asked(client, f"/api/v1/executions?{query}"))["executions"]) == count, query
+
+
+async def test_shows_one_execution_with_its_findings(shown: Shown, client: httpx.AsyncClient) -> None:
+    shown.save(execution(1), finding(1))
+    shown.save(execution(2), finding(2, detector="other"))
+
+    found = await asked(client, f"/api/v1/executions/{1:032X}")
+
+    assert [one["trace_id"] for one in found["executions"]] == [f"{1:032x}"]
+    assert [one["detector"] for one in found["findings"]] == ["n_plus_one"]
+    missing = await client.get("/api/v1/executions/unknown")
+    assert (missing.status_code, missing.json()["errors"][0][:30]) == (404, "trace_id: unknown: is not an a")
+
+
+async def test_lists_and_filters_findings(shown: Shown, client: httpx.AsyncClient) -> None:
+    shown.save(execution(1), finding(1), finding(1, detector="other", severity=Severity.LOW))
+
+    assert [one["detector"] for one in (await asked(client, "/api/v1/findings"))["findings"]] == ["n_plus_one", "other"]
+    for query in ("detector=other", "severity=low", "detector=other&workflow=research"):
+        assert [one["detector"] for one in (await asked(client, f"/api/v1/findings?{query}"))["findings"]] == ["other"]
+
+
+async def test_sums_up_agents(shown: Shown, client: httpx.AsyncClient) -> None:
+    shown.save(execution(1))
+    shown.save(execution(2))
+
+    [agent] = (await asked(client, "/api/v1/agents"))["agents"]
+
+    assert (agent["name"], agent["calls"], agent["busy_s"], agent["executions"]) == ("writer", 2, 4.0, 2)
+
+
+async def test_lists_what_is_running(shown: Shown, client: httpx.AsyncClient) -> None:
+    shown.open_traces = (OpenTrace(trace_id="0a", first_seen_ns=1, last_seen_ns=2, operations=3, root_ended=False),)
+
+    assert await asked(client, "/api/v1/live") == {
+        "executions": [
+            {
+                "trace_id": "0a",
+                "first_seen_unix_ns": 1,
+                "last_seen_unix_ns": 2,
+                "span_count": 3,
+                "root_ended": False,
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("limit=0", "limit: '0': is not a number from 1 to 1000"),
+        ("limit=many", "limit: 'many': is not a number from 1 to 1000"),
+        ("status=fine", "status: 'fine': is not one of ok, error, incomplete"),
+        ("workflw=a", "workflw: unknown parameter; known here: limit, since, status, workflow"),
+        ("since=soon", "since: 'soon': is neither a duration (24h), Unix seconds nor a moment (2026-01-31T12:00:00Z)"),
+    ],
+)
+async def test_names_what_is_wrong_with_a_question(client: httpx.AsyncClient, query: str, problem: str) -> None:
+    response = await client.get(f"/api/v1/executions?{query}")
+
+    assert (response.status_code, response.json()) == (400, {"errors": [problem]})
+
+
+async def test_the_description_covers_every_route(client: httpx.AsyncClient) -> None:
+    described = await asked(client, "/api/openapi.json")
+
+    assert set(described["paths"]) == {endpoint.path for endpoint in ENDPOINTS}
+    [trace_id] = described["paths"]["/api/v1/executions/{trace_id}"]["get"]["parameters"]
+    assert (trace_id["name"], trace_id["in"], trace_id["required"]) == ("trace_id", "path", True)
+
+
+async def test_metrics_have_exemplars_when_asked_for(shown: Shown, client: httpx.AsyncClient) -> None:
+    one = execution(1)
+    shown.metrics.analysed(one, [finding(1)])
+
+    plain = await client.get("/metrics")
+    assert plain.headers["content-type"].startswith("text/plain")
+    assert "trace_id" not in plain.text
+    response = await client.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+    assert response.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    exemplars = [
+        sample.exemplar.labels
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+        if sample.exemplar
+    ]
+    assert exemplars == [{"trace_id": one.trace_id}]
+
+
+async def test_health_and_readiness(shown: Shown, client: httpx.AsyncClient) -> None:
+    assert (await client.get("/readyz")).status_code == 200
+    shown.ready = False
+    assert (await client.get("/readyz")).status_code == 503
+    assert (await client.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize("recent", ["recent", ""])
+async def test_pages_escape_everything_and_allow_no_script(
+    shown: Shown, client: httpx.AsyncClient, recent: str
+) -> None:
+    one, cause = execution(1, workflow=HOSTILE), finding(1, name=HOSTILE, summary=HOSTILE)
+    shown.save(one, cause)
+    if recent:
+        shown.recent[one.trace_id] = (one, (cause,))
+
+    for path in ("/", f"/executions/{one.trace_id}"):
+        page = await client.get(path)
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline';")
+        assert "<script" not in page.text
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
+    assert f'href="/executions/{one.trace_id}"' in (await client.get("/")).text
+    assert (await client.get("/executions/unknown")).status_code == 404
+
+
+async def test_an_empty_sidecar_has_pages(client: httpx.AsyncClient) -> None:
+    assert "0 running, 0 executions shown." in (await client.get("/")).text
+    assert (await client.get("/nowhere")).json() == {"errors": ["Not Found"]}
+    assert (await client.post("/")).status_code == 405
