@@ -1,0 +1,112 @@
+"""The program that ``wfperf run`` watches: its environment, its signals, its exit status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from otel_wfperf.cli.command import UsageError
+
+BOOTSTRAP: Final = Path(__file__).with_name("bootstrap")
+LOOPBACK: Final = ("127.0.0.1", "localhost")
+FORWARDED: Final = (signal.SIGINT, signal.SIGTERM)
+
+# What would send the telemetry of one signal somewhere else, or not at all.
+OVERRIDDEN: Final = tuple(
+    f"OTEL_EXPORTER_OTLP_{scope}{setting}"
+    for scope in ("", "TRACES_", "METRICS_", "LOGS_")
+    for setting in ("ENDPOINT", "PROTOCOL", "HEADERS", "CERTIFICATE", "INSECURE", "COMPRESSION")
+)
+
+
+def environment(
+    base: Mapping[str, str], *, endpoint: str, command: Sequence[str], automatic: bool = True
+) -> dict[str, str]:
+    """Build the environment of the program.
+
+    Args:
+        base: Environment of this process.
+        endpoint: OTLP over HTTP (base URL).
+        command: The program and its arguments.
+        automatic: Record the frameworks that are known, without a change of the program.
+    """
+    env = {name: value for name, value in base.items() if name not in OVERRIDDEN}
+    env["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
+    env["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"
+    env["OTEL_WFPERF_RUN_PID"] = str(os.getpid())
+    # A program that is killed loses what it has not sent: 0.5 s of telemetry instead of the SDK's 5 s.
+    env.setdefault("OTEL_BSP_SCHEDULE_DELAY", "500")
+    if "service.name=" not in env.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        env.setdefault("OTEL_SERVICE_NAME", service_name(command))
+    for name in ("NO_PROXY", "no_proxy"):
+        env[name] = ",".join([*filter(None, [env.get(name)]), *LOOPBACK])
+    if automatic:
+        env["PYTHONPATH"] = os.pathsep.join([str(BOOTSTRAP), *filter(None, [env.get("PYTHONPATH")])])
+    return env
+
+
+def service_name(command: Sequence[str]) -> str:
+    """Name a program after its script or module: ``python -m team.main`` is ``team.main``."""
+    program, *arguments = command
+    if not Path(program).name.startswith(("python", "pypy")):
+        return Path(program).stem
+    for position, argument in enumerate(arguments):
+        if argument == "-m" and position + 1 < len(arguments):
+            return arguments[position + 1]
+        if not argument.startswith("-"):
+            return Path(argument).stem
+    return Path(program).stem
+
+
+def run(command: Sequence[str], env: Mapping[str, str], *, output_to_stderr: bool = False) -> int:
+    """Run a program to its end and return its exit status; 128 + n when signal n ended it.
+
+    Args:
+        command: The program and its arguments.
+        env: Its environment.
+        output_to_stderr: Send its standard output to standard error, to keep standard output for a report.
+    """
+    sys.stdout.flush()
+    try:
+        process = subprocess.Popen(command, env=env, stdout=sys.stderr.fileno() if output_to_stderr else None)  # noqa: S603 - running it is what the user asked for
+    except OSError as error:
+        raise UsageError(
+            f"cannot run {command[0]}: {error.strerror}",
+            hint="check the name and PATH; the program follows -- as in: wfperf run -- python app.py",
+        ) from error
+    with _forwarding(process):
+        status = process.wait()
+    # Source: POSIX shells report 128 + the signal's number.
+    return status if status >= 0 else 128 - status
+
+
+@contextmanager
+def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Pass signals on to the program instead of ending before it does."""
+
+    def forward(number: int, _frame: object) -> None:
+        # Ctrl-C goes to every process of the terminal's foreground group: the program has it already.
+        if number == signal.SIGINT and _is_in_foreground():
+            return
+        if process.poll() is None:
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,104 @@
+"""Writing a report where the user wants it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from otel_wfperf.cli.command import UsageError
+from otel_wfperf.model import Execution, Finding
+from otel_wfperf.report import html, text
+from otel_wfperf.report.document import document
+
+FORMATS: Final = ("text", "json", "html")
+
+# Chosen: shorter lines hide the bars, longer ones are hard to follow.
+MIN_COLUMNS: Final = 60
+MAX_COLUMNS: Final = 160
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a report is about.
+
+    Attributes:
+        findings: Worst first.
+        errors: What could not be read, one sentence each.
+    """
+
+    executions: Sequence[Execution]
+    findings: Sequence[Finding]
+    errors: Sequence[str] = ()
+
+    def render(self, report_format: str, page: text.Page | None = None) -> str:
+        """Write it in one of ``FORMATS``; ``page`` is the layout of text."""
+        if report_format == "json":
+            content = document(self.executions, self.findings, self.errors)
+            return json.dumps(content, indent=2, allow_nan=False) + "\n"
+        if report_format == "html":
+            return html.render(self.executions, self.findings, self.errors)
+        return text.render(self.executions, self.findings, self.errors, page=page)
+
+
+def write_report(report: Report, *, report_format: str, output: Path | None) -> None:
+    """Write to a file, or to standard output when there is none."""
+    if output is None:
+        write_standard_output(report.render(report_format, page_of_standard_output()), report_format)
+        return
+    try:
+        output.write_text(report.render(report_format), encoding="utf-8")
+    except OSError as error:
+        raise unwritable(output, error) from error
+    sys.stderr.write(f"wfperf: report written to {output}\n")
+
+
+def check_writable(output: Path | None) -> None:
+    """Refuse a file that cannot be written before any work is done for it; it is not changed."""
+    if output is None:
+        return
+    try:
+        created = not output.exists()
+        with output.open("a"):
+            pass
+        if created:
+            output.unlink()
+    except OSError as error:
+        raise unwritable(output, error) from error
+
+
+def unwritable(output: Path, error: OSError) -> UsageError:
+    """Build the error for a report that cannot be written."""
+    return UsageError(f"cannot write the report to {output}: {error.strerror}", hint="name another file with -o FILE")
+
+
+def page_of_standard_output() -> text.Page:
+    """Fit the text to the terminal, if there is one, and to the characters that standard output can write."""
+    columns = text.Page().columns
+    if sys.stdout.isatty():
+        columns = min(MAX_COLUMNS, max(MIN_COLUMNS, os.get_terminal_size(sys.stdout.fileno()).columns))
+    return text.Page(columns=columns, marks=text.UNICODE if _can_write(text.UNICODE.characters) else text.ASCII)
+
+
+def write_standard_output(content: str, report_format: str = "text") -> None:
+    """Write at once and flush; text that the encoding lacks becomes ``?``, HTML is always UTF-8."""
+    encoding = "utf-8" if report_format == "html" else _encoding()
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content.encode(encoding, errors="replace"))
+    sys.stdout.buffer.flush()
+
+
+def _encoding() -> str:
+    return sys.stdout.encoding or "ascii"
+
+
+def _can_write(characters: str) -> bool:
+    try:
+        characters.encode(_encoding())
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,140 @@
+"""The Findings JSON: what ``wfperf analyze --format json`` prints and the HTTP interface returns.
+
+Fields may be added; none is renamed or removed without a new version in the path of the HTTP interface. Durations
+are seconds, moments are nanoseconds since the Unix epoch.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from otel_wfperf.analysis.critical_path import CriticalPath, Section, critical_path
+from otel_wfperf.analysis.summary import AgentSummary, PhaseSummary, summarize
+from otel_wfperf.model import Adjustment, Advice, Execution, Finding, Saving
+from otel_wfperf.report.units import seconds
+
+Document: TypeAlias = dict[str, Any]
+
+
+def document(executions: Iterable[Execution], findings: Iterable[Finding], errors: Sequence[str] = ()) -> Document:
+    """Describe executions and findings as JSON values.
+
+    Args:
+        executions: In the order in which they are to appear.
+        findings: Worst first.
+        errors: What could not be read, one sentence each.
+    """
+    return {
+        "executions": [execution_document(execution) for execution in executions],
+        "findings": [finding_document(finding) for finding in findings],
+        "errors": list(errors),
+    }
+
+
+def execution_document(execution: Execution, path: CriticalPath | None = None) -> Document:
+    """Describe one execution; its critical path is computed unless it is given."""
+    path = path or critical_path(execution)
+    summary = summarize(execution, path)
+    return {
+        "trace_id": execution.trace_id,
+        "workflow": execution.workflow,
+        "status": execution.status.value,
+        "start_unix_ns": execution.start_ns,
+        "duration_s": seconds(execution.duration_ns),
+        "duration_ns": execution.duration_ns,
+        "completeness": execution.completeness,
+        "span_count": len(execution.operations),
+        "root_span_id": execution.root_id,
+        "version": execution.version,
+        "dialects": list(execution.dialects),
+        "critical_path": [_section(execution, section) for section in path.sections],
+        "phases": [_phase(phase) for phase in summary.phases],
+        "agents": [_agent(agent) for agent in summary.agents],
+        "llm": {
+            "calls": summary.llm_calls,
+            "input_tokens": summary.tokens.input,
+            "output_tokens": summary.tokens.output,
+            "cache_read_tokens": summary.tokens.cache_read,
+        },
+        "adjustments": [_adjustment(adjustment) for adjustment in execution.adjustments],
+    }
+
+
+def finding_document(finding: Finding) -> Document:
+    """Describe one finding."""
+    return {
+        "detector": finding.detector,
+        "fingerprint": finding.fingerprint,
+        "severity": finding.severity.value,
+        "confidence": finding.confidence.value,
+        "workflow": finding.workflow,
+        "subject": {"kind": finding.subject.kind.value, "name": finding.subject.name},
+        "trace_ids": list(finding.trace_ids),
+        "span_ids": list(finding.span_ids),
+        "summary": finding.summary,
+        "evidence": _plain(finding.evidence),
+        "saving_s": _saving(finding.saving),
+        "recommendation": finding.recommendation,
+        "advice": _advice(finding.advice),
+    }
+
+
+def _section(execution: Execution, section: Section) -> Document:
+    operation = execution.by_id[section.span_id]
+    return {
+        "span_id": section.span_id,
+        "name": operation.name or operation.span_name,
+        "kind": operation.kind.value,
+        "start_s": seconds(section.start_ns - execution.start_ns),
+        "duration_s": seconds(section.duration_ns),
+        "duration_ns": section.duration_ns,
+    }
+
+
+def _phase(phase: PhaseSummary) -> Document:
+    return {
+        "name": phase.name,
+        "calls": phase.calls,
+        "duration_s": seconds(phase.duration_ns),
+        "exclusive_s": seconds(phase.exclusive_ns),
+        "critical_path_s": seconds(phase.critical_path_ns),
+    }
+
+
+def _agent(agent: AgentSummary) -> Document:
+    return {
+        "name": agent.name,
+        "calls": agent.calls,
+        "busy_s": seconds(agent.busy_ns),
+        "wait_s": seconds(agent.wait_ns),
+        "input_tokens": agent.tokens.input,
+        "output_tokens": agent.tokens.output,
+        "errors": agent.errors,
+    }
+
+
+def _adjustment(adjustment: Adjustment) -> Document:
+    return {"adjuster": adjustment.adjuster, "span_ids": list(adjustment.span_ids), "detail": adjustment.detail}
+
+
+def _saving(saving: Saving | None) -> Document | None:
+    if saving is None:
+        return None
+    return {"median": saving.median_s, "low": saving.low_s, "high": saving.high_s}
+
+
+def _advice(advice: Advice | None) -> Document | None:
+    if advice is None:
+        return None
+    return {"optimizer": advice.optimizer, "knob": advice.knob, "value": advice.value}
+
+
+def _plain(value: object) -> Any:
+    """Turn evidence into what JSON can hold: tuples become lists, infinities and not-a-numbers null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

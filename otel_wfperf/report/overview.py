@@ -1,0 +1,112 @@
+"""What a report shows of one workflow: its figures, its findings and the run to draw."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from otel_wfperf.analysis.summary import total_tokens
+from otel_wfperf.model import Execution, ExecutionStatus, Finding, OperationKind, TokenUsage
+from otel_wfperf.report.units import count, duration, duration_s
+
+NO_FINDINGS = 99
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """One workflow.
+
+    Attributes:
+        executions: Its runs, oldest first; at least one.
+        findings: Its findings, worst first.
+    """
+
+    workflow: str
+    executions: tuple[Execution, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def drawn(self) -> Execution:
+        """The run to draw: the slowest one that has an end, else the slowest."""
+        ended = [each for each in self.executions if each.status is not ExecutionStatus.INCOMPLETE]
+        return max(ended or self.executions, key=lambda each: each.duration_ns)
+
+    @property
+    def median_ns(self) -> float:
+        """Median length of the runs (nanoseconds)."""
+        return median(each.duration_ns for each in self.executions)
+
+    @property
+    def duration(self) -> str:
+        """Length of the only run, or the median and the range of several."""
+        lengths_ns = sorted(each.duration_ns for each in self.executions)
+        if len(lengths_ns) == 1:
+            return duration(lengths_ns[0])
+        return f"median {duration(self.median_ns)} ({duration(lengths_ns[0])} to {duration(lengths_ns[-1])})"
+
+    @property
+    def status(self) -> str:
+        """How the runs ended."""
+        ended = Counter(each.status.value for each in self.executions)
+        if len(ended) == 1:
+            return next(iter(ended))
+        return ", ".join(f"{number} {status}" for status, number in ended.most_common())
+
+    @property
+    def usage(self) -> str:
+        """Model calls and tokens of a run, on average."""
+        runs = len(self.executions)
+        calls = sum(len(each.of_kind(OperationKind.LLM)) for each in self.executions)
+        tokens = sum((total_tokens(each.operations) for each in self.executions), start=TokenUsage())
+        per_run = f"{count(round(calls / runs), 'LLM call')}, {count(round(tokens.input / runs), 'token')} in, "
+        return f"{per_run}{count(round(tokens.output / runs), 'token')} out{' per run' if runs > 1 else ''}"
+
+    def saving(self, finding: Finding) -> str:
+        """Say what following a finding is predicted to save, in figures and as a share of a median run."""
+        if finding.saving is None:
+            return "saving not predictable"
+        saving = finding.saving
+        share = saving.median_s * 1e9 / max(1, self.median_ns)
+        likely = f"saves about {duration_s(saving.median_s)} per run, {100 * share:.0f} % of it"
+        low, high = duration_s(saving.low_s), duration_s(saving.high_s)
+        return likely if low == high else f"{likely} (90 % interval: {low} to {high})"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader needs to know to judge the figures: what assembly changed, and what is missing."""
+        changed: dict[tuple[str, str], int] = {}
+        for execution in self.executions:
+            for adjustment in execution.adjustments:
+                key = adjustment.adjuster, adjustment.detail
+                changed[key] = changed.get(key, 0) + 1
+        notes = [
+            f"{adjuster}: {detail}{f' (in {number} runs)' if number > 1 else ''}"
+            for (adjuster, detail), number in changed.items()
+        ]
+        partial = [each.completeness for each in self.executions if each.completeness < 1]
+        if partial:
+            notes.append(f"{count(len(partial), 'run')} with missing spans; least complete: {100 * min(partial):.0f} %")
+        return tuple(notes)
+
+
+def overviews(executions: Iterable[Execution], findings: Sequence[Finding]) -> tuple[Overview, ...]:
+    """Group by workflow: those with the worst findings first, then those that took most time."""
+    runs: dict[str, list[Execution]] = {}
+    for execution in sorted(executions, key=lambda each: each.start_ns):
+        runs.setdefault(execution.workflow, []).append(execution)
+    found = [
+        Overview(
+            workflow=workflow,
+            executions=tuple(members),
+            findings=tuple(each for each in findings if each.workflow == workflow),
+        )
+        for workflow, members in runs.items()
+    ]
+    return tuple(sorted(found, key=_importance))
+
+
+def _importance(overview: Overview) -> tuple[int, int]:
+    worst = min((finding.severity.rank for finding in overview.findings), default=NO_FINDINGS)
+    return worst, -sum(each.duration_ns for each in overview.executions)
