@@ -39,12 +39,14 @@ class AgentOverload:
     With recorded waits the saving is that of one more server; without, that of calls as fast as when few others run.
 
     Attributes:
-        min_wait_share: Least share of waiting in the time with the agent (0..1). Source: detectors.md section 4.
+        min_wait_share: Least share of waiting in the time with the agent (0..1). Chosen: below, the
+            time of the call itself is the better lever.
         min_waits: Fewest waits. Chosen: a burst of fewer is chance.
-        min_calls: Fewest calls for the test without recorded waits, and for full confidence. Source: the same.
-        min_correlation: Least rank correlation of duration and concurrency. Source: the same.
-        min_knee_ratio: Least ratio of durations at high to those at low concurrency. Source: the same.
-        min_utilisation: Share of time in which the agent is busy, as a second sign (0..1). Source: the same.
+        min_calls: Fewest calls for the test without recorded waits, and for full confidence. Chosen: see ``knee``.
+        min_correlation: Least rank correlation of duration and concurrency. Chosen: see ``knee``.
+        min_knee_ratio: Least ratio of durations at high to those at low concurrency. Chosen: see ``knee``.
+        min_utilisation: Share of time in which the agent is busy, as a second sign (0..1). Chosen: from
+            here on a queue is four calls long (rho / (1 - rho), M/M/1).
     """
 
     name: ClassVar[str] = "agent_overload"

@@ -25,6 +25,7 @@ from otel_wfperf.model import (
     SubjectKind,
     TokenUsage,
 )
+from otel_wfperf.model.finding import EvidenceValue
 
 # Source: conventions/content.py; class 0 is that of complete values.
 _CLASS_BITS = 32
@@ -44,13 +45,15 @@ class ContextBloat:
     prompts that grow as steeply: they will be large in longer conversations.
 
     Attributes:
-        min_calls: Fewest calls in a run. Source: detectors.md rule 11, as the others unless noted.
-        min_growth_per_five: Least factor over five calls.
-        min_total_growth: Least ratio of the last to the first prompt.
-        min_last_tokens: Least size of the last prompt (tokens).
+        min_calls: Fewest calls in a run. Chosen: two steps of growth may be the task itself.
+        min_growth_per_five: Least factor over five calls. Chosen: half as much again is more than a usual answer adds.
+        min_total_growth: Least ratio of the last to the first prompt. Chosen: most of the last prompt is history.
+        min_last_tokens: Least size of the last prompt (tokens). Chosen: smaller prompts take little time.
         min_resent_ratio: Least share of input that was sent before, for prompts that grow at least twofold (0..1).
-        max_resent_cached_ratio: Most of that which the cache had (0..1).
-        max_window_ratio: Share of the model's window that is too much when prompts grow (0..1).
+            Chosen: agents that keep all they read are above, those that trim are below.
+        max_resent_cached_ratio: Most of that which the cache had (0..1). Chosen: the prompt cache is not in use.
+        max_window_ratio: Share of the model's window that is too much when prompts grow (0..1). Chosen: the next
+            tool result may not fit.
         max_cached_ratio: Share of what was sent again that the cache had, from which on growth is harmless (0..1).
             Chosen: the remaining fifth is about what a new turn adds.
         early_growth: Least ratio of last to first prompt for the mild form. Chosen: five times in four calls doubles
@@ -145,17 +148,7 @@ class ContextBloat:
                 f"The prompt of {subject.name!r} is {many}: from {first:,} to {last:,} tokens in {calls} calls, "
                 f"{resent:,} tokens sent again{cost}"
             ),
-            evidence={
-                "calls": calls,
-                "first_input_tokens": first,
-                "last_input_tokens": last,
-                "growth_ratio": round(median([each.growth for each in found]), 2),
-                "resent_tokens": resent,
-                "resent_ratio": round(median([each.resent_ratio for each in found]), 4),
-                "cached_ratio": round(median([each.cached_ratio for each in found]), 4),
-                "runs": len(population.executions),
-                "runs_affected": len(found),
-            },
+            evidence=_evidence(population, found),
             saving=impact.saving if impact else None,
             recommendation=(
                 f"Summarise or drop old tool results in the prompt of {subject.name!r}, or let the provider cache "
@@ -281,6 +274,20 @@ def _savings_ns(population: Population, found: Sequence[_Conversation]) -> Mappi
         execution.trace_id: max(0, replay(execution, changes[execution.trace_id]).saving_ns)
         for execution in population.executions
         if execution.trace_id in changes
+    }
+
+
+def _evidence(population: Population, found: Sequence[_Conversation]) -> dict[str, EvidenceValue]:
+    return {
+        "calls": round(median([len(each.calls) for each in found])),
+        "first_input_tokens": round(median([each.first for each in found])),
+        "last_input_tokens": round(median([each.last for each in found])),
+        "growth_ratio": round(median([each.growth for each in found]), 2),
+        "resent_tokens": round(median([each.resent for each in found])),
+        "resent_ratio": round(median([each.resent_ratio for each in found]), 4),
+        "cached_ratio": round(median([each.cached_ratio for each in found]), 4),
+        "runs": len(population.executions),
+        "runs_affected": len({each.execution.trace_id for each in found}),
     }
 
 

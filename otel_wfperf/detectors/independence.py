@@ -21,7 +21,8 @@ _SHINGLE_CLASS: Final = 2
 _CLASSES: Final = range(3)
 _MIN_FULL_SAMPLE: Final = 64
 
-# Source: detectors.md rule 5 (c).
+# Source: Mystery Machine (Chow et al., OSDI 2014): one counter-example over many traces ends a happens-before
+# hypothesis. Chosen: two of at least 20, as clocks of several hosts make one by chance.
 _MIN_RUNS_OF_PAIR: Final = 20
 _MIN_RUNS_VARIED: Final = 2
 

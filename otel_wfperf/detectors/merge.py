@@ -5,7 +5,7 @@ from typing import Final
 
 from otel_wfperf.model import Finding
 
-# Source: detectors.md section 5, root cause: a parent is down-ranked when a child explains this share of its excess.
+# Chosen: what is left of the parent is within the noise of its own prediction.
 EXPLAINED_RATIO: Final = 0.8
 
 _HOG: Final = "critical_path_hog"

@@ -43,13 +43,14 @@ class MissedParallelism:
     The subject is the series: its names in order of first start.
 
     Attributes:
-        min_step_ns: Shortest step (nanoseconds). Source: detectors.md rule 5, as the others.
+        min_step_ns: Shortest step (nanoseconds). Chosen: starting a task costs up to 90 ms on a busy machine.
         max_gap_ns: Longest pause between two steps (nanoseconds), or
-        max_gap_ratio: the same over the length of the two.
-        min_assumed: Fewest steps where only timing speaks.
+        max_gap_ratio: the same over the length of the two. Chosen: what comes later
+            waited for something else.
+        min_assumed: Fewest steps where only timing speaks. Chosen: two tools in a row are common.
         min_saving_ns: Least saving (nanoseconds), or
-        min_saving_ratio: the same over the length of the run. Chosen: one of the two is enough, where the page asks
-            for both, so that short workflows are judged by their own measure.
+        min_saving_ratio: the same over the length of the run. Chosen: one of the two is enough, so
+            that short workflows are judged by their own measure.
     """
 
     name: ClassVar[str] = "missed_parallelism"

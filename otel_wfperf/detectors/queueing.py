@@ -44,8 +44,8 @@ def in_flight_at_arrival(calls: Sequence[Operation]) -> list[int]:
 def knee(calls: Sequence[Operation], durations: Sequence[float]) -> Knee:
     """Compare durations, one for each call in any unit, with the concurrency at the calls' arrival.
 
-    Source: detectors.md section 4: with one server this finds 78-92 % of the cases at n = 30 and 95 % at n = 100;
-    with unlimited servers it found none in 800.
+    Chosen: rank correlation 0.5, significant, and a ratio of 1.5 find 78-92 % of simulated queues with one server at
+    n = 30 and 95 % at n = 100; with unlimited servers none of 800.
     """
     in_flight = in_flight_at_arrival(calls)
     order = sorted(range(len(calls)), key=lambda at: (in_flight[at], calls[at].start_ns))

@@ -27,7 +27,7 @@ class RepeatedCall:
     differ. Model calls at a temperature that run side by side are samples taken on purpose.
 
     Attributes:
-        min_calls: Fewest equal calls. Source: detectors.md rule 12, as the others.
+        min_calls: Fewest equal calls. Source: Sentry's redundant agent tool calls.
         min_long_calls: Fewest equal calls, when each takes at least
         min_long_ns: this long (nanoseconds).
         max_gap_ns: Longest time between two of them (nanoseconds); a fresher answer may have been wanted later.

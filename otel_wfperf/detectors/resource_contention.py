@@ -45,7 +45,8 @@ class Signal:
     recommendation: str
 
 
-# Source of the thresholds: detectors.md section 4.
+# Chosen: of ten seconds one lost to the CPU is felt, for memory and for what other guests take half of that; a tenth of
+# a second of event-loop lag delays every call in the process.
 SIGNALS = (
     Signal("cpu", "ratio", 0.10, lambda use: use.cpu_pressure_ratio, "Give the process more CPU or run less at once."),
     Signal(
@@ -67,11 +68,12 @@ class ResourceContention:
     This is coincidence, and the finding says so.
 
     Attributes:
-        window_ns: Length of a window (nanoseconds). Chosen: calls take seconds; the page's minutes would need hours
-            of runs for twelve windows.
-        min_windows: Fewest windows with calls. Source: detectors.md section 4.
-        min_slow_ratio: Least ratio of the calls' slowness in short windows to that in quiet ones. Source: rule 10.
-        min_episodes: Fewest times that it became short. Source: rule 10.
+        window_ns: Length of a window (nanoseconds). Chosen: calls take seconds; windows of a minute would need
+            hours of runs.
+        min_windows: Fewest windows with calls. Chosen: a rank correlation of 0.7 is significant at 1 % from here.
+        min_slow_ratio: Least ratio of the calls' slowness in short windows to that in quiet ones. Chosen: as
+            for queueing.
+        min_episodes: Fewest times that it became short. Chosen: twice is coincidence.
         min_correlation: Least rank correlation of signal and slowness over the windows. Chosen: as for queueing.
         min_baseline: Fewest calls of a thing to know what is usual. Chosen: as for fits of time on tokens.
     """

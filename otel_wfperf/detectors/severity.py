@@ -8,7 +8,7 @@ from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.statistics import median, saving_interval
 from otel_wfperf.model import Operation, Saving, Severity
 
-# Chosen: a share of the end-to-end time that people plan work for; docs of Digma and Sentry rank likewise.
+# Chosen: a third of the time is what people drop other work for, a twentieth what they plan for.
 _LEAST_SHARES: Final = ((0.30, Severity.CRITICAL), (0.15, Severity.HIGH), (0.05, Severity.MEDIUM))
 
 # Chosen: nobody changes a workflow for less, and gaps of up to 90 ms between spans are noise on a busy machine.

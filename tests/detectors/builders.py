@@ -95,6 +95,10 @@ class Run:
         """Add a wait; ``kind``: queue, concurrency, rate_limit, lock, retry_backoff or human."""
         return self.add(OperationKind.WAIT, kind, start_ms, duration_ms, wait_kind=kind, **fields)
 
+    def add_other(self, name: str, start_ms: float, duration_ms: float, **fields: Any) -> str:
+        """Add a span that is not about agents."""
+        return self.add(OperationKind.OTHER, name, start_ms, duration_ms, **fields)
+
     def resize(self, span_id: str, duration_ms: float, **fields: Any) -> None:
         """Change the length of an operation, and other fields, once what is inside it is known."""
         at = next(at for at, each in enumerate(self.operations) if each.span_id == span_id)

@@ -1,0 +1,109 @@
+import math
+from random import Random
+
+import pytest
+
+from otel_wfperf.detectors.agent_overload import AgentOverload
+from otel_wfperf.detectors.queueing import in_flight_at_arrival, wait_ratio_with_one_more
+from otel_wfperf.model import Confidence, Execution, Finding, Severity
+from tests.detectors.builders import Run, population
+from tests.detectors.faults import queue, queued_runs
+
+
+def found(*executions: Execution) -> list[Finding]:
+    return list(AgentOverload().detect(population(*executions)))
+
+
+def with_waits(*waits_ms: float, service_ms: float = 1000, kind: str = "queue") -> list[Execution]:
+    runs = []
+    for number, wait_ms in enumerate(waits_ms):
+        run = Run(number)
+        agent = run.agent("solver", 0, wait_ms + service_ms)
+        run.wait(kind, 0, wait_ms, parent=agent)
+        run.llm(wait_ms, service_ms, parent=agent)
+        runs.append(run.build())
+    return runs
+
+
+def test_recorded_waits_are_evidence_as_they_stand() -> None:
+    [finding] = found(*with_waits(*[600] * 30))
+
+    assert (finding.subject.kind.value, finding.subject.name) == ("agent", "solver")
+    assert finding.confidence is Confidence.OBSERVED
+    assert finding.evidence["wait_share_ratio"] == pytest.approx(0.375)
+    assert finding.evidence["mean_wait_s"] == pytest.approx(0.6)
+    assert finding.saving is not None
+    assert 0 < finding.saving.median_s <= 0.6
+    assert finding.advice is not None
+    assert (finding.advice.optimizer, finding.advice.value) == ("capacity_scaler", 2)
+
+
+def test_waits_of_just_under_a_third_are_usual() -> None:
+    assert found(*with_waits(*[430] * 30))
+    assert not found(*with_waits(*[425] * 30))
+
+
+def test_few_waits_are_indicative_and_very_few_are_chance() -> None:
+    [finding] = found(*with_waits(*[900] * 5))
+
+    assert (finding.confidence, finding.severity) == (Confidence.INDICATIVE, Severity.MEDIUM)
+    assert not found(*with_waits(*[900] * 4))
+
+
+@pytest.mark.parametrize("kind", ["human", "retry_backoff"])
+def test_people_and_back_off_are_not_capacity(kind: str) -> None:
+    assert not found(*with_waits(*[9000] * 30, kind=kind))
+
+
+def test_a_rate_limit_is_met_by_sending_less_at_once() -> None:
+    [finding] = found(*with_waits(*[900] * 30, kind="rate_limit"))
+
+    assert finding.advice is not None
+    assert finding.advice.optimizer == "concurrency_limiter"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_queue_nobody_recorded_shows_in_the_durations(seed: int) -> None:
+    [finding] = found(*queued_runs(queue(Random(seed), jobs=120, servers=1, load=0.95), waits=False))
+
+    assert finding.subject.name == "solver"
+    assert "looks like a queue" in finding.summary
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_servers_without_limit_have_no_queue(seed: int) -> None:
+    assert not found(*queued_runs(queue(Random(seed), jobs=200, servers=60, load=0.1), waits=False))
+
+
+def test_twenty_nine_calls_are_too_few_to_see_a_queue() -> None:
+    jobs = queue(Random(1), jobs=120, servers=1, load=0.95)
+
+    assert not found(*queued_runs(jobs[:29], waits=False))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_big_jobs_that_come_together_are_no_queue(seed: int) -> None:
+    random, runs, at_ms = Random(seed), [], 0.0
+    for number in range(90):
+        rush = number // 10 % 3 == 2
+        at_ms += random.expovariate(1 / (300 if rush else 6000))
+        tokens_out = random.randrange(400, 700) if rush else random.randrange(30, 60)
+        duration_ms = (250 + 12 * tokens_out) * math.exp(random.gauss(0, 0.2))
+        run = Run(number, start_ms=round(at_ms))
+        agent = run.agent("solver", 0, duration_ms)
+        run.llm(0, duration_ms, parent=agent, tokens=(300, tokens_out))
+        runs.append(run.build())
+
+    assert not found(*runs)
+
+
+def test_counts_the_others_that_run_when_a_call_arrives() -> None:
+    run = Run()
+    for start_ms, duration_ms in [(0, 100), (50, 100), (60, 10), (100, 10), (150, 10)]:
+        run.tool("work", start_ms, duration_ms)
+
+    assert in_flight_at_arrival(run.operations) == [0, 1, 2, 1, 0]
+
+
+def test_one_more_server_helps_the_more_the_busier_the_first() -> None:
+    assert wait_ratio_with_one_more(1, 0.95) < wait_ratio_with_one_more(1, 0.5) < 0.3

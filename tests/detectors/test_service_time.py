@@ -1,0 +1,35 @@
+from random import Random
+
+import pytest
+
+from otel_wfperf.detectors.service_time import service_time, uncached_tokens
+from otel_wfperf.model import OperationKind
+from tests.detectors.builders import MS, Run
+
+
+def test_recovers_the_time_for_each_token() -> None:
+    run, random = Run(), Random(1)
+    for at in range(40):
+        tokens_in, tokens_out = random.randrange(100, 5000), random.randrange(5, 300)
+        run.llm(at * 1000, 250 + 12 * tokens_out + 0.12 * tokens_in, tokens=(tokens_in, tokens_out))
+
+    fit = service_time(run.build().of_kind(OperationKind.LLM))
+
+    assert fit is not None
+    assert fit.output_ns == pytest.approx(12 * MS, rel=0.1)
+    assert fit.input_ns == pytest.approx(0.12 * MS, rel=0.1)
+
+
+def test_cached_input_takes_no_time() -> None:
+    run = Run()
+    run.llm(0, 100, tokens=(5000, 10, 4900))
+
+    assert uncached_tokens(run.operations[0]) == 100
+
+
+def test_does_not_fit_a_handful_of_calls() -> None:
+    run = Run()
+    for at in range(7):
+        run.llm(at * 1000, 500)
+
+    assert service_time(run.build().of_kind(OperationKind.LLM)) is None
