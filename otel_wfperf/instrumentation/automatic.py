@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from otel_wfperf.instrumentation.configuration import configure
 from otel_wfperf.instrumentation.failures import failures_counted
-from otel_wfperf.instrumentation.installing import instrument
 from otel_wfperf.instrumentation.settings import InstrumentationSettings
 
 
@@ -13,6 +11,10 @@ def start() -> None:
     if InstrumentationSettings.from_environment().disabled:
         return
     with failures_counted("auto"):
+        from otel_wfperf.instrumentation.configuration import configure  # noqa: PLC0415 - not loaded when disabled
+
         configure()
     with failures_counted("auto"):
+        from otel_wfperf.instrumentation.installing import instrument  # noqa: PLC0415 - as above
+
         instrument()

@@ -44,6 +44,7 @@ def configure(
     endpoint: str | None = None,
     service_name: str | None = None,
     protocol: Protocol | None = None,
+    agent_capacity: int | None = None,
 ) -> None:
     """Send spans and metrics to a sidecar, where the program has not set up OpenTelemetry itself.
 
@@ -56,6 +57,7 @@ def configure(
         endpoint: Base URL of the sidecar; by default port 4317 (gRPC) or 4318 (HTTP) of this machine.
         service_name: Name of the program.
         protocol: ``grpc`` (default) or ``http/protobuf``.
+        agent_capacity: How many agents may run at once (count); metrics compare the running ones with it.
 
     Raises:
         ConfigError: The protocol or endpoint cannot be used.
@@ -70,6 +72,7 @@ def configure(
         raise ConfigError(f"endpoint: {target!r} is not a URL; write it as {_DEFAULT_ENDPOINTS[chosen]}")
     with failures_counted("configure"), _configured:
         _set_up(_Target(chosen, target, is_explicit=endpoint is not None), service_name)
+    METRICS.agent_capacity = agent_capacity
     if InstrumentationSettings.from_environment().resources:
         with failures_counted("resources.start"):
             SAMPLER.start()
@@ -126,9 +129,7 @@ def _set_up(target: _Target, service_name: str | None) -> None:
 
 def _is_default(provider: object) -> bool:
     """Tell whether a provider is the API's own placeholder, which is there when nobody set one."""
-    return type(provider).__module__.split(".")[:2] != ["opentelemetry", "sdk"] and type(
-        provider
-    ).__module__.startswith(("opentelemetry.trace", "opentelemetry.metrics"))
+    return type(provider).__module__.startswith(("opentelemetry.trace", "opentelemetry.metrics"))
 
 
 def _resource(service_name: str | None) -> Resource:

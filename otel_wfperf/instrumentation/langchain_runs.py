@@ -34,6 +34,7 @@ _CONVERSATION_KEYS: Final = ("thread_id", "session_id", "conversation_id")
 # Node that `create_react_agent` gives to the model; the graph around it is the agent.
 _REACT_NODE: Final = "agent"
 _DEFAULT_GRAPH_NAME: Final = "LangGraph"
+_NOWHERE: Final = Context()
 
 
 class Execution:
@@ -91,16 +92,21 @@ class Run:
         self.inner: Call | None = None
         self.start_ns = time.time_ns()
         self.first_token_ns = 0
-        if parent is None:
-            self.execution = Execution()
+        self.execution: Execution = Execution() if parent is None else parent.execution
+        self.anchor: Call | None = None
+        self.context: Context = _NOWHERE
+        self.place()
+
+    def place(self) -> None:
+        """Find out where the run belongs, from what its parent is now."""
+        if self.parent is None:
             self.anchor = current_operation()
-            self.context: Context = otel_context.get_current()
+            self.context = otel_context.get_current()
         else:
-            self.execution = parent.execution
-            self.anchor = parent.anchor
+            self.anchor = self.parent.anchor
             # Inside the parent's own code the current context is better than the parent's: the user's
             # own spans and operations count. Elsewhere, such as in a pool's thread, it says nothing.
-            self.context = otel_context.get_current() if _is_inside(parent.anchor) else parent.context
+            self.context = otel_context.get_current() if _is_inside(self.anchor) else self.parent.context
 
     @property
     def node(self) -> str | None:
@@ -160,6 +166,7 @@ class Runs:
         if is_node(run, tags):
             if run.parent is not None and run.parent.call is None:
                 self._promote(run.parent, run.name)
+                run.place()
             _start_node(run, inputs)
         elif run.parent is None and run_type is None and not run.name.endswith("UpdateState"):
             is_graph = "ls_integration" in run.metadata

@@ -77,8 +77,13 @@ class ResourceSample:
 class EventLoopLag:
     """The longest delay of the event loops seen, measured by pinging them from outside."""
 
-    def __init__(self) -> None:
-        """Know no loop yet."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Know no loop yet.
+
+        Args:
+            clock: Monotonic time (seconds).
+        """
+        self._clock = clock
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self._pending: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, float] = weakref.WeakKeyDictionary()
         self._longest_s = 0.0
@@ -97,10 +102,10 @@ class EventLoopLag:
         for loop in list(self._loops):
             asked = self._pending.get(loop)
             if asked is not None:
-                self._longest_s = max(self._longest_s, time.monotonic() - asked)
+                self._longest_s = max(self._longest_s, self._clock() - asked)
                 continue
             try:
-                self._pending[loop] = time.monotonic()
+                self._pending[loop] = self._clock()
                 loop.call_soon_threadsafe(self._answer, weakref.ref(loop))
             except RuntimeError:  # closed
                 self._loops.discard(loop)
@@ -115,7 +120,7 @@ class EventLoopLag:
         target = loop()
         asked = self._pending.pop(target, None) if target is not None else None
         if asked is not None:
-            self._longest_s = max(self._longest_s, time.monotonic() - asked)
+            self._longest_s = max(self._longest_s, self._clock() - asked)
 
 
 class ResourceSampler:

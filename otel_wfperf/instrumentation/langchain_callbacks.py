@@ -1,0 +1,103 @@
+"""What every callback shares: finding a run, starting it, ending it.
+
+LangChain calls a handler in the thread or task that runs the runnable (``run_inline``), and
+knows nothing of it otherwise: each callback swallows and counts its own failures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from opentelemetry import context as otel_context
+
+from otel_wfperf.instrumentation.failures import never_raises
+from otel_wfperf.instrumentation.langchain_runs import Run, Runs
+
+# Key of the same name in opentelemetry.context; other instrumentations set it around their own calls.
+_SUPPRESSED: Final = "suppress_instrumentation"
+
+
+class RunCallbacks(BaseCallbackHandler):
+    """Keeps the open runs.
+
+    Attributes:
+        runs: The open runs.
+    """
+
+    run_inline = True
+    # The one flag that makes LangChain re-raise what a handler raises stays off.
+    raise_error = False
+
+    def __init__(self, is_recorded_elsewhere: Callable[[], bool]) -> None:
+        """Prepare.
+
+        Args:
+            is_recorded_elsewhere: Tells whether another instrumentation records LangChain already.
+        """
+        self.runs = Runs()
+        self._is_recorded_elsewhere = is_recorded_elsewhere
+        self._active = True
+
+    def stop(self) -> None:
+        """Record no further run; those that are open still end."""
+        self._active = False
+
+    @property
+    def ignore_custom_event(self) -> bool:
+        """Tell LangChain not to call for events that are not read here."""
+        return True
+
+    @property
+    def ignore_retry(self) -> bool:
+        """As above."""
+        return True
+
+    @never_raises("langchain.attach")
+    def attach(self, config: Mapping[str, Any]) -> None:
+        """Make a run current in the context in which LangChain will call its function."""
+        run = self.runs.find(getattr(config.get("callbacks"), "parent_run_id", None))
+        if run is not None and run.call is not None:
+            # Never detached: LangChain made this context for one call and throws it away.
+            otel_context.attach(run.context)
+
+    def start(
+        self, run_id: UUID, parent_run_id: UUID | None, name: str, metadata: Mapping[str, Any] | None
+    ) -> Run | None:
+        """Place a run; None = it is not to be recorded."""
+        parent = self.runs.find(parent_run_id)
+        if parent is None and (
+            not self._active or otel_context.get_value(_SUPPRESSED) or self._is_recorded_elsewhere()
+        ):
+            return None
+        return self.runs.add(Run(run_id, name, metadata or {}, parent))
+
+    def fail(self, run_id: UUID, error: BaseException) -> None:
+        """End a run that raised."""
+        run = self.runs.remove(run_id)
+        if run is not None and run.call is not None:
+            if run.inner is not None:
+                run.inner.end(error)
+            run.call.end(error)
+
+
+def result_attributes(run: Run, value: object) -> dict[str, Any]:
+    """Describe what a run returned, if its operation is recorded."""
+    if run.call is None or not run.call.span.is_recording():
+        return {}
+    return run.execution.content.output_attributes(value)
+
+
+def runnable_name(serialized: Mapping[str, Any] | None) -> str:
+    """Name a runnable that was not given a name, as LangChain's own tracers do."""
+    if not serialized:
+        return "unknown"
+    path = serialized.get("id") or ["unknown"]
+    return str(serialized.get("name") or path[-1])
+
+
+def without_none(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is not known."""
+    return {name: value for name, value in attributes.items() if value is not None}

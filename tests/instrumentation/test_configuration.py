@@ -1,0 +1,188 @@
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from otel_wfperf import configure
+from otel_wfperf.errors import ConfigError
+from tests.instrumentation.programs import output_of, run_program
+
+RECORD = """
+import time
+import otel_wfperf
+otel_wfperf.configure()
+with otel_wfperf.workflow("w"):
+    pass
+"""
+
+
+def closed_port() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[int, list[str]]]:
+    """The smallest OTLP/HTTP receiver: port, and the paths that were posted to."""
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            paths.append(self.path)
+            self.send_response(200)
+            self.send_header("content-type", "application/x-protobuf")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server.server_address[1], paths
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_what_was_recorded_arrives_when_the_program_ends(collector: tuple[int, list[str]]) -> None:
+    port, paths = collector
+    output_of(RECORD.replace("configure()", f"configure(endpoint='http://127.0.0.1:{port}', protocol='http/protobuf')"))
+
+    assert sorted(paths) == ["/v1/metrics", "/v1/traces"]
+
+
+def test_the_environment_says_where_and_how(collector: tuple[int, list[str]]) -> None:
+    port, paths = collector
+    output_of(
+        RECORD,
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}/",
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+        OTEL_METRICS_EXPORTER="none",
+    )
+
+    assert paths == ["/v1/traces"]
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+@pytest.mark.parametrize("listens", [True, False], ids=["no answer", "refused"])
+def test_a_sidecar_that_is_not_there_neither_holds_up_the_end_nor_fills_the_log(
+    protocol: str, silent_port: int, *, listens: bool
+) -> None:
+    port = silent_port if listens else closed_port()
+    # What was registered first runs last: it sees how long the exit handlers took.
+    done = run_program(
+        f"""
+        import atexit, time
+        ended = []
+        atexit.register(lambda: print(time.monotonic() - ended[0] < 4))
+        import otel_wfperf
+        otel_wfperf.configure(endpoint="http://127.0.0.1:{port}", protocol="{protocol}")
+        for _ in range(3000):
+            with otel_wfperf.workflow("w"):
+                pass
+        ended.append(time.monotonic())
+        """
+    )
+
+    assert (done.returncode, done.stdout.strip()) == (0, "True")
+    assert done.stderr.count("\n") <= 3, done.stderr
+
+
+def test_a_provider_of_the_user_is_never_replaced() -> None:
+    answer = output_of(
+        """
+        from opentelemetry import metrics, trace
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.trace import TracerProvider
+        tracing, metering = TracerProvider(), MeterProvider()
+        trace.set_tracer_provider(tracing)
+        metrics.set_meter_provider(metering)
+        import otel_wfperf
+        otel_wfperf.configure()
+        print(trace.get_tracer_provider() is tracing, metrics.get_meter_provider() is metering)
+        print(len(tracing._active_span_processor._span_processors))
+        """
+    )
+
+    assert answer.split() == ["True", "True", "0"]
+
+
+def test_configuring_twice_is_configuring_once() -> None:
+    answer = output_of(
+        f"""
+        import otel_wfperf
+        from opentelemetry import trace
+        for _ in range(2):
+            otel_wfperf.configure(endpoint="http://127.0.0.1:{closed_port()}", service_name="svc")
+        provider = trace.get_tracer_provider()
+        print(provider.resource.attributes["service.name"], len(provider._active_span_processor._span_processors))
+        """
+    )
+
+    assert answer == "svc 1"
+
+
+@pytest.mark.parametrize("variable", ["OTEL_SDK_DISABLED", "OTEL_WFPERF_DISABLED"])
+def test_disabled_means_nothing_happens(variable: str) -> None:
+    answer = output_of(
+        """
+        import threading
+        import otel_wfperf
+        otel_wfperf.configure()
+        from opentelemetry import trace
+        print(type(trace.get_tracer_provider()).__name__, threading.active_count())
+        """,
+        **{variable: "true"},
+    )
+
+    assert answer == "ProxyTracerProvider 1"
+
+
+def test_service_name_argument_goes_before_the_environment() -> None:
+    program = f"""
+        import otel_wfperf
+        from opentelemetry import trace
+        otel_wfperf.configure(endpoint="http://127.0.0.1:{closed_port()}"%s)
+        print(trace.get_tracer_provider().resource.attributes["service.name"])
+        """
+
+    assert output_of(program % "", OTEL_SERVICE_NAME="env") == "env"
+    assert output_of(program % ", service_name='argument'", OTEL_SERVICE_NAME="env") == "argument"
+
+
+def test_a_wrong_protocol_or_endpoint_is_named_with_the_next_step() -> None:
+    with pytest.raises(ConfigError, match=r"protocol: 'udp' is not known; use grpc or http/protobuf"):
+        configure(protocol="udp")  # type: ignore[arg-type]
+    with pytest.raises(
+        ConfigError, match=r"endpoint: 'localhost:4317' is not a URL; write it as http://127.0.0.1:4317"
+    ):
+        configure(endpoint="localhost:4317")
+
+
+def test_two_threads_that_configure_at_once_set_up_one_provider() -> None:
+    answer = output_of(
+        f"""
+        from concurrent.futures import ThreadPoolExecutor
+        import otel_wfperf
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: otel_wfperf.configure(endpoint="http://127.0.0.1:{closed_port()}"), range(8)))
+        import threading
+        print(sum("BatchSpan" in thread.name for thread in threading.enumerate()))
+        """
+    )
+
+    assert answer == "1"

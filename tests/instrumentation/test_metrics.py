@@ -1,0 +1,159 @@
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from otel_wfperf import agent, context, phase, semconv, tool, wait, workflow
+from otel_wfperf.instrumentation import metrics as metrics_module
+from otel_wfperf.instrumentation.call import start_call
+from otel_wfperf.instrumentation.metrics import METRICS, WorkflowMetrics
+from otel_wfperf.instrumentation.resources import SAMPLER
+from tests.instrumentation.recorded import Recorded
+
+Collect = Callable[[], dict[str, list[Any]]]
+
+
+@pytest.fixture
+def collect() -> Iterator[Collect]:
+    """Let the metrics go to a reader in memory; returns data points by metric name."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    METRICS.record_waiting()
+    METRICS.use_meter_provider(provider)
+
+    def data_points() -> dict[str, list[Any]]:
+        data = reader.get_metrics_data()
+        scopes = [scope for resource in data.resource_metrics for scope in resource.scope_metrics] if data else []
+        return {metric.name: list(metric.data.data_points) for scope in scopes for metric in scope.metrics}
+
+    yield data_points
+    provider.shutdown()
+    METRICS.use_meter_provider()
+
+
+def run_everything() -> None:
+    with workflow("notes"), phase("draft"):
+        with agent("writer", model="sonnet"), tool("search"):
+            pass
+        with wait("pool", kind="queue"), context("trim"):
+            pass
+    model = {
+        semconv.OPERATION_NAME: "chat",
+        semconv.PROVIDER_NAME: "acme",
+        semconv.REQUEST_MODEL: "m",
+    }
+    start_call("llm", "m", span_name="chat m", attributes=model).end(
+        attributes={semconv.INPUT_TOKENS: 7, semconv.OUTPUT_TOKENS: 3, semconv.CONTEXT_TOKENS: 7}
+    )
+
+
+@pytest.mark.usefixtures("recorded")
+def test_every_promised_metric_is_written_with_the_promised_attributes(collect: Collect) -> None:
+    SAMPLER.start()
+    METRICS.agent_capacity = 4
+    try:
+        run_everything()
+        points = collect()
+    finally:
+        METRICS.agent_capacity = None
+        SAMPLER.stop()
+
+    assert set(points) == {metric.name for metric in semconv.METRICS}
+    for metric in semconv.METRICS:
+        for point in points[metric.name]:
+            assert set(point.attributes) <= set(metric.attributes), metric.name
+            if metric.instrument == "histogram":
+                assert tuple(point.explicit_bounds) == metric.buckets
+
+
+def test_the_duration_of_a_metric_is_that_of_its_span(collect: Collect, recorded: Recorded) -> None:
+    run_everything()
+    points = collect()
+
+    for metric, span_name in (
+        (semconv.WORKFLOW_DURATION, "invoke_workflow notes"),
+        (semconv.PHASE_DURATION, "phase draft"),
+        (semconv.AGENT_DURATION, "invoke_agent writer"),
+        (semconv.TOOL_DURATION, "execute_tool search"),
+        (semconv.CONTEXT_DURATION, "context trim"),
+        (semconv.QUEUE_WAIT, "wait pool"),
+        (semconv.CLIENT_DURATION, "chat m"),
+    ):
+        span = recorded.one(span_name)
+        [point] = points[metric.name]
+        assert point.sum == ((span.end_time or 0) - (span.start_time or 0)) / 1e9
+
+
+@pytest.mark.usefixtures("recorded")
+def test_values_and_attributes(collect: Collect) -> None:
+    run_everything()
+    with pytest.raises(ValueError, match="x"), workflow("notes"):
+        raise ValueError("x")
+    points = collect()
+
+    completed = {point.attributes.get("error.type"): point.value for point in points["wfperf.workflow.completed"]}
+    assert completed == {None: 1, "ValueError": 1}
+    tasks = {point.attributes["wfperf.span.kind"]: point.value for point in points["wfperf.task.completed"]}
+    assert tasks == {"phase": 1, "agent": 1, "tool": 1}
+    tokens = {point.attributes["gen_ai.token.type"]: point.sum for point in points["gen_ai.client.token.usage"]}
+    assert tokens == {"input": 7, "output": 3}
+    [phase_point] = points["wfperf.phase.duration"]
+    assert dict(phase_point.attributes) == {"gen_ai.workflow.name": "notes", "wfperf.phase.name": "draft"}
+    [tool_point] = points["gen_ai.execute_tool.duration"]
+    assert dict(tool_point.attributes) == {"gen_ai.tool.name": "search", "gen_ai.agent.name": "writer"}
+    assert points["wfperf.agent.cpu.time"][0].value > 0
+
+
+@pytest.mark.usefixtures("recorded")
+def test_agents_and_waits_are_counted_while_they_last(collect: Collect) -> None:
+    with agent("writer"), wait("pool"):
+        during = collect()
+    after = collect()
+
+    for name in ("wfperf.agent.active", "wfperf.agent.queued"):
+        assert [point.value for point in during[name]] == [1]
+        assert [point.value for point in after[name]] == [0]
+    [utilisation] = during["wfperf.agent.utilization"]
+    assert 0 < utilisation.value <= 1
+
+
+@pytest.mark.usefixtures("recorded")
+def test_the_exemplar_of_a_measurement_is_its_span(collect: Collect, recorded: Recorded) -> None:
+    with phase("draft"):
+        pass
+    [point] = collect()["wfperf.phase.duration"]
+
+    span = recorded.one("phase draft")
+    assert [exemplar.span_id for exemplar in point.exemplars] == [span.context.span_id if span.context else 0]
+
+
+@pytest.mark.usefixtures("recorded")
+def test_what_waits_is_bounded_where_nobody_collects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_module, "_MAX_WAITING", 10)
+    for _ in range(100):
+        with agent("writer"):
+            pass
+
+    assert len(METRICS._waiting) <= 11
+
+
+def test_a_provider_that_raises_is_counted_and_nothing_more() -> None:
+    from otel_wfperf.instrumentation.failures import failure_counts
+
+    class Broken(MeterProvider):
+        def get_meter(self, *_: Any, **__: Any) -> Any:
+            raise RuntimeError("broken")
+
+    metrics = WorkflowMetrics()
+    before = failure_counts().get("metrics.record", 0)
+    metrics.started("agent", "writer", {})
+    metrics.record_waiting()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("opentelemetry.metrics.get_meter_provider", Broken)
+        metrics._instruments = {}
+        metrics.started("agent", "writer", {})
+        metrics.record_waiting()
+
+    assert failure_counts()["metrics.record"] == before + 1

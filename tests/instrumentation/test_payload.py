@@ -1,0 +1,140 @@
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from otel_wfperf import semconv
+from otel_wfperf.conventions.content import MAX_SHINGLES, MAX_SHORT, MAX_WHOLE, fragments_of, shares_content
+from otel_wfperf.instrumentation.payload import MAX_CHARS, MAX_VALUES, ContentReader, merged_fragments, read
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@dataclass
+class Point:
+    label: str
+    x: int = 0
+
+
+class Model(BaseModel):
+    label: str
+
+
+class Hostile:
+    """Every look at it would be noticed."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"read {name}")
+
+    def __str__(self) -> str:
+        raise AssertionError("formatted")
+
+    __repr__ = __str__
+
+    def __len__(self) -> int:
+        raise AssertionError("measured")
+
+
+def test_counts_all_text_and_numbers() -> None:
+    payload = read({"key": ["é", 1, None, b"abc"]})
+
+    assert payload.size_bytes == len("key") + 2 + 8 + 8 + 3
+    assert payload.texts == ["é"]
+    assert payload.is_complete
+
+
+def test_reads_the_stored_fields_of_dataclasses_and_models_and_nothing_else() -> None:
+    assert read(Point("here")).texts == ["here"]
+    assert read(Model(label="there")).texts == ["there"]
+    assert read([Hostile()]).canonical == ["Hostile"]
+
+
+def test_messages_are_equal_whatever_their_ids() -> None:
+    messages = pytest.importorskip("langchain_core.messages")
+    first, second = (messages.HumanMessage("hello", id=identity) for identity in ("1", "2"))
+
+    assert read([first]).canonical == read([second]).canonical
+    assert read([first]).texts == ["hello"]
+
+
+def test_names_of_roles_and_tools_are_hashed_but_are_no_evidence() -> None:
+    reader = ContentReader()
+    one, other = ({"role": role, "content": "hello", "type": "t"} for role in ("user", "assistant"))
+
+    assert read(one).texts == ["hello"]
+    assert reader.input_attributes(one)[semconv.INPUT_HASH] != reader.input_attributes(other)[semconv.INPUT_HASH]
+
+
+@given(JSON)
+def test_equal_values_have_equal_hashes(value: Any) -> None:
+    assert ContentReader().input_attributes(value) == ContentReader().input_attributes(value)
+
+
+def test_the_order_of_keys_and_of_sets_does_not_matter() -> None:
+    reader = ContentReader()
+
+    assert reader.input_attributes({"a": 1, "b": {2, 3}}) == reader.input_attributes({"b": {3, 2}, "a": 1})
+
+
+def test_makes_no_claim_about_an_input_that_was_not_read_whole() -> None:
+    reader = ContentReader()
+
+    assert reader.input_attributes("x" * (MAX_CHARS + 1)) == {}
+    assert reader.input_attributes([0.5] * 3_000) == {}
+    loop: list[Any] = []
+    loop.append(loop)
+    assert reader.input_attributes(loop) == {}
+
+
+def test_some_fragments_of_a_long_result_are_enough() -> None:
+    found = ContentReader().output_attributes(["a long and unusual result", "x" * (MAX_CHARS + 1)])
+
+    assert semconv.OUTPUT_HASH not in found
+    assert set(found[semconv.OUTPUT_FRAGMENTS]) >= fragments_of(["a long and unusual result"], searched=False)
+
+
+def test_an_endless_iterable_is_not_consumed() -> None:
+    endless = repeat("x")
+    assert read({"stream": endless}).canonical == {"stream": "repeat"}
+
+
+def test_texts_seen_before_need_no_room() -> None:
+    reader = ContentReader()
+    text = " ".join(f"word{number}" for number in range(1000))
+
+    first = reader.input_fragments([text])
+    assert first == reader.input_fragments([text], max_new_chars=0)
+    assert reader.input_fragments([text, "new text"], max_new_chars=0) == {}
+
+
+@given(st.lists(st.lists(st.sampled_from([f"term{n}" for n in range(300)]), max_size=80).map(" ".join), max_size=6))
+def test_fragments_read_apart_are_those_read_together(texts: list[str]) -> None:
+    apart = merged_fragments(fragments_of([text], searched=True) for text in texts)
+
+    assert apart == fragments_of(texts, searched=True)
+    assert len(apart) <= MAX_WHOLE + MAX_SHORT + MAX_SHINGLES
+
+
+def test_a_result_is_found_in_the_input_that_holds_it() -> None:
+    reader = ContentReader()
+    result = reader.output_attributes("the result of the search")[semconv.OUTPUT_FRAGMENTS]
+    uses = reader.input_attributes({"question": "what about the result of the search?"})[semconv.INPUT_FRAGMENTS]
+    does_not = reader.input_attributes({"question": "something else entirely"})[semconv.INPUT_FRAGMENTS]
+
+    assert shares_content(frozenset(result), frozenset(uses))
+    assert not shares_content(frozenset(result), frozenset(does_not))
+
+
+def test_of_a_large_state_only_a_part_is_read() -> None:
+    payload = read([{"role": "user", "content": f"message {number}"} for number in range(1_000_000)])
+
+    assert not payload.is_complete
+    assert len(payload.texts) <= MAX_VALUES
