@@ -39,16 +39,7 @@ ENVIRONMENT_PREFIX: Final = "OTEL_WFPERF_"
 
 _SETTINGS: Final = AssemblySettings()
 _SECONDS: Final = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES: Final = {
-    "": 1,
-    "b": 1,
-    "kb": 1000,
-    "mb": 1000**2,
-    "gb": 1000**3,
-    "kib": 1024,
-    "mib": 1024**2,
-    "gib": 1024**3,
-}
+_BYTES: Final = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
 def parse_duration(value: object) -> float:
@@ -96,9 +87,9 @@ def _checked_url(url: str) -> str:
     return url.rstrip("/")
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=str | float), Field(ge=0)]
-PositiveDuration = Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=str | float), Field(gt=0)]
-Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str | int), Field(gt=0)]
+Duration = Annotated[float, Field(ge=0), BeforeValidator(parse_duration, json_schema_input_type=str | float)]
+PositiveDuration = Annotated[float, Field(gt=0), BeforeValidator(parse_duration, json_schema_input_type=str | float)]
+Size = Annotated[int, Field(gt=0), BeforeValidator(parse_size, json_schema_input_type=str | int)]
 Address = Annotated[str, AfterValidator(_checked_address)]
 Url = Annotated[str, AfterValidator(_checked_url)]
 
@@ -179,15 +170,9 @@ class AssemblyConfig(Section):
 
     def settings(self) -> AssemblySettings:
         """Return the same for the assembler, in nanoseconds."""
-        return AssemblySettings(
-            quiet_ns=int(self.quiet_s * 1e9),
-            missing_quiet_ns=int(self.missing_quiet_s * 1e9),
-            idle_timeout_ns=int(self.idle_timeout_s * 1e9),
-            max_age_ns=int(self.max_age_s * 1e9),
-            late_window_ns=int(self.late_window_s * 1e9),
-            max_open_spans=self.max_open_spans,
-            max_trace_spans=self.max_trace_spans,
-        )
+        spans = self.model_dump(include={"max_open_spans", "max_trace_spans"})
+        durations = self.model_dump(exclude=set(spans))
+        return AssemblySettings(**spans, **{f"{_key(name)}_ns": int(s * 1e9) for name, s in durations.items()})
 
 
 class RetryConfig(Section):
@@ -302,7 +287,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> WfperfConfig:
     try:
         config = WfperfConfig.model_validate(values)
     except ValidationError as error:
-        problems += [_problem(detail, variables) for detail in error.errors(include_url=False)]
+        problems += [_problem(detail, values, variables) for detail in error.errors(include_url=False)]
     if problems:
         raise ConfigError(*problems)
     return config
@@ -359,7 +344,7 @@ def _put(values: dict[str, Any], path: Sequence[str], value: object) -> bool:
     return True
 
 
-def _problem(detail: Any, variables: Mapping[tuple[str, ...], str]) -> str:
+def _problem(detail: Any, values: Mapping[str, Any], variables: Mapping[tuple[str, ...], str]) -> str:
     location = tuple(str(part) for part in detail["loc"])
     dotted = ".".join(location)
     variable = variables.get(location)
@@ -372,7 +357,17 @@ def _problem(detail: Any, variables: Mapping[tuple[str, ...], str]) -> str:
     if detail["type"] == "missing":
         return f"{key}: is missing; set it"
     message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{key}: {_shown(location, detail['input'])}: {message[:1].lower()}{message[1:]}"
+    return f"{key}: {_shown(location, _typed(values, detail))}: {message[:1].lower()}{message[1:]}"
+
+
+def _typed(values: Any, detail: Any) -> object:
+    """Return what the user wrote: a duration is a number by the time its bounds are checked."""
+    try:
+        for part in detail["loc"]:
+            values = values[part]
+    except (LookupError, TypeError):
+        return detail["input"]
+    return values
 
 
 def _shown(location: tuple[str, ...], value: object) -> str:

@@ -4,7 +4,8 @@ import pytest
 from pydantic import BaseModel
 
 from otel_wfperf import config
-from otel_wfperf.config import WfperfConfig, load, parse_duration, parse_size, split_address
+from otel_wfperf.assembly import AssemblySettings
+from otel_wfperf.config import SidecarConfig, WfperfConfig, load, parse_duration, parse_size, split_address
 from otel_wfperf.errors import ConfigError
 
 
@@ -67,14 +68,14 @@ def test_names_every_problem_at_once_by_the_key_that_was_typed(tmp_path: Path) -
     sidecar:
       lissen: {grpc: x}
       listen: {http: "4318"}
-      log: {max_size: lots, max_age: -1}
+      log: {max_size: lots, max_age: 0s}
       exporters: [{name: "a b", endpoint: "collector:4317"}]
     """
 
     assert problems(tmp_path, text, OTEL_WFPERF_SIDECAR__READ_TIMEOUT="soon") == (
         "sidecar.listen.http: '4318': write host:port, such as 127.0.0.1:4317 or [::1]:4317 (port 0: any free one)",
         "sidecar.log.max_size: 'lots': write a size such as 64MiB, 10kB or a number of bytes",
-        "sidecar.log.max_age: -1: input should be greater than 0",
+        "sidecar.log.max_age: '0s': input should be greater than 0",
         (
             "sidecar.read_timeout (OTEL_WFPERF_SIDECAR__READ_TIMEOUT): 'soon': "
             "write a duration such as 500ms, 2s, 10m, 1h or a number of seconds"
@@ -100,6 +101,15 @@ def test_refuses_two_exporters_of_one_name(tmp_path: Path) -> None:
     [problem] = problems(tmp_path, text)
 
     assert problem.endswith("each exporter needs its own name; used more than once: a")
+
+
+def test_assembly_settings_are_those_of_the_assembler(tmp_path: Path) -> None:
+    assert SidecarConfig().assembly.settings() == AssemblySettings()
+    changed = load(written(tmp_path, "sidecar: {assembly: {quiet: 500ms, max_open_spans: 60000}}"), {}).sidecar
+    assert changed.assembly.settings() == AssemblySettings(quiet_ns=500_000_000, max_open_spans=60_000)
+
+    [problem] = problems(tmp_path, "sidecar: {assembly: {max_open_spans: 10}}")
+    assert problem.startswith("sidecar.assembly: a dict: assembly settings: 1 <= max_trace_spans <= max_open_spans")
 
 
 def test_never_repeats_a_header(tmp_path: Path) -> None:

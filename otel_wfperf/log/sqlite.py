@@ -7,12 +7,15 @@ survives the death of the process, but the last commits may be lost with the mac
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -34,6 +37,11 @@ _MAX_PENDING_BYTES = 128 * 1024**2
 # Chosen: long enough for a consumer to free some room, short against the 5 s of an exporter's first retry.
 _RETRY_AFTER_S = 1.0
 _ROW_OVERHEAD_BYTES = 64
+# Chosen: room on the disk for the write-ahead log, without which not even the log's own data could be deleted: four
+# times the largest commit.
+_RESERVE_BYTES = 64 * 1024**2
+# Chosen: deletes this many records in a few milliseconds, so that appends need not wait.
+_TRIM_RECORDS = 2_000
 
 Work = Callable[[sqlite3.Connection], Any]
 
@@ -53,6 +61,7 @@ class SqliteLog:
         max_age_s: float,
         fsync: bool = True,
         clock_ns: Callable[[], int] = time.time_ns,
+        disk_free_bytes: Callable[[], int] | None = None,
     ) -> None:
         """Open or create the file; blocks shortly, so call it before serving.
 
@@ -63,10 +72,12 @@ class SqliteLog:
             max_age_s: Age at which data goes whether or not it was consumed (seconds).
             fsync: Force commits to the disk.
             clock_ns: Wall clock (nanoseconds since the Unix epoch).
+            disk_free_bytes: Room on the disk (bytes); asked of the operating system by default.
         """
         self.max_size_bytes = max_size_bytes
         self._max_age_ns = int(max_age_s * 1e9)
         self._clock_ns = clock_ns
+        self._disk_free_bytes = disk_free_bytes or (lambda: shutil.disk_usage(path.parent).free)
         self._lock = _exclusive(path)
         self._write = _connect(path, fsync=fsync)
         self._read = _connect(path, fsync=fsync)
@@ -77,6 +88,8 @@ class SqliteLog:
         self._closed = False
         self._appended = asyncio.Event()
         self.log_id, self.end, self.size_bytes = self._prepare(tuple(consumers))
+        # Room within the file, which the operating system does not know of.
+        self._reusable_bytes = _reusable_bytes(self._write)
         self._writer = threading.Thread(target=self._run_writer, name="wfperf-log-writer", daemon=True)
         self._writer.start()
 
@@ -96,8 +109,7 @@ class SqliteLog:
     async def append(self, signal: Signal, data: bytes, *, items: int) -> int:
         """Store a request and return its offset once it is durable; raise LogFullError when there is no room."""
         size = len(data) + _ROW_OVERHEAD_BYTES
-        over_limit = self.size_bytes + self._pending_bytes + size > self.max_size_bytes
-        if over_limit or self._pending_bytes > _MAX_PENDING_BYTES:
+        if not self._has_room(self._pending_bytes + size):
             raise LogFullError(_RETRY_AFTER_S)
         row = (signal.value, items, self._clock_ns(), size, data)
 
@@ -107,6 +119,11 @@ class SqliteLog:
 
         offset: int = await self._submit(insert, size)
         return offset
+
+    def _has_room(self, size_bytes: int) -> bool:
+        within_limit = self.size_bytes + size_bytes <= self.max_size_bytes
+        on_disk = self._disk_free_bytes() + self._reusable_bytes >= _RESERVE_BYTES + size_bytes
+        return within_limit and on_disk and self._pending_bytes <= _MAX_PENDING_BYTES
 
     async def read(self, after: int, *, limit: int = 64, max_bytes: int = 8 * 1024**2) -> tuple[Record, ...]:
         """Return the records that follow an offset, oldest first; at least one when there is any."""
@@ -158,9 +175,15 @@ class SqliteLog:
     async def trim(self) -> Expired:
         """Delete what every consumer has passed and what is too old."""
         oldest_ns = self._clock_ns() - self._max_age_ns
-        freed, items = await self._submit(lambda connection: _trim(connection, oldest_ns))
-        self.size_bytes -= freed
-        return Expired(items=items)
+        lost: Counter[str] = Counter()
+        more = True
+        while more:
+            trimmed: _Trimmed = await self._submit(lambda connection: _trim(connection, oldest_ns))
+            self.size_bytes -= trimmed.freed_bytes
+            self._reusable_bytes = trimmed.reusable_bytes
+            lost.update(trimmed.lost)
+            more = trimmed.more
+        return Expired(items=lost)
 
     async def close(self) -> None:
         """Finish what is pending and close; appends fail from here on."""
@@ -220,6 +243,7 @@ class SqliteLog:
                 continue
             if size:
                 self.size_bytes += size
+                self._reusable_bytes = max(0, self._reusable_bytes - size)
                 self.end = max(self.end, answer)
             if not future.done():
                 future.set_result(answer)
@@ -228,21 +252,41 @@ class SqliteLog:
             self._appended = asyncio.Event()
 
 
-def _trim(connection: sqlite3.Connection, oldest_ns: int) -> tuple[int, dict[str, int]]:
-    """Delete and return the bytes freed and, by consumer, the items it had not passed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trimmed:
+    """What one step of a trim did; ``lost`` counts items by consumer."""
+
+    freed_bytes: int
+    reusable_bytes: int
+    lost: dict[str, int]
+    more: bool
+
+
+def _trim(connection: sqlite3.Connection, oldest_ns: int) -> _Trimmed:
+    """Delete some of the records that are done with or too old."""
     cursors = dict(connection.execute("SELECT consumer, position FROM cursors").fetchall())
-    expired = _expired(connection, oldest_ns)
+    upto = max(_expired(connection, oldest_ns), min(cursors.values(), default=0))
+    chunk = connection.execute(
+        "SELECT offset FROM records WHERE offset <= ? ORDER BY offset LIMIT 1 OFFSET ?", (upto, _TRIM_RECORDS)
+    ).fetchone()
+    upto = chunk[0] if chunk else upto
     lost: dict[str, int] = {}
     for consumer, position in cursors.items():
         (items,) = connection.execute(
-            "SELECT coalesce(sum(items), 0) FROM records WHERE offset > ? AND offset <= ?", (position, expired)
+            "SELECT coalesce(sum(items), 0) FROM records WHERE offset > ? AND offset <= ?", (position, upto)
         ).fetchone()
         if items:
             lost[consumer] = items
-    upto = max(expired, min(cursors.values(), default=0))
     (freed,) = connection.execute("SELECT coalesce(sum(size), 0) FROM records WHERE offset <= ?", (upto,)).fetchone()
     connection.execute("DELETE FROM records WHERE offset <= ?", (upto,))
-    return freed, lost
+    reusable = _reusable_bytes(connection)
+    return _Trimmed(freed_bytes=freed, reusable_bytes=reusable, lost=lost, more=chunk is not None)
+
+
+def _reusable_bytes(connection: sqlite3.Connection) -> int:
+    (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    return int(pages * page_bytes)
 
 
 def _expired(connection: sqlite3.Connection, oldest_ns: int) -> int:
@@ -258,6 +302,8 @@ def _connect(path: Path, *, fsync: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30.0)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {'FULL' if fsync else 'NORMAL'}")
+    # Overwriting what is deleted would cost as much as writing it did.
+    connection.execute("PRAGMA secure_delete = OFF")
     # Chosen: without it the -wal file stays as large as it once was.
     connection.execute(f"PRAGMA journal_size_limit = {64 * 1024**2}")
     return connection

@@ -6,6 +6,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from otel_wfperf.assembly import Assembler, OpenTrace
 from otel_wfperf.conventions import normalize
@@ -17,6 +18,8 @@ from otel_wfperf.otlp import protobuf
 from otel_wfperf.sidecar.windows import Windows
 
 _LOGGER = logging.getLogger(__name__)
+# Chosen: a finding names at most 100 executions (detectors.severity.MAX_TRACE_IDS), so more could not be attributed.
+_MAX_COMPARED: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class Analyzer:
             keep: Keep every execution for :meth:`summary`; for short runs only.
         """
         self._assembler = assembler
-        self._chunk = max(1, window // 2)
+        self._window = window
         self._windows = Windows(window)
         self._analysed = dict(analysed or {})
         self._offsets: dict[str, _Offsets] = {}
@@ -150,8 +153,12 @@ class Analyzer:
 
     def _finish(self, executions: Sequence[Execution]) -> tuple[Finished, ...]:
         findings: dict[str, list[Finding]] = defaultdict(list)
-        for start in range(0, len(executions), self._chunk):
-            self._compare(executions[start : start + self._chunk], findings)
+        by_workflow: dict[str, list[Execution]] = defaultdict(list)
+        for execution in executions:
+            by_workflow[execution.workflow].append(execution)
+        for new in by_workflow.values():
+            for start in range(0, len(new), _MAX_COMPARED):
+                self._compare(new[start : start + _MAX_COMPARED], findings)
         finished = []
         for execution in executions:
             offsets = self._offsets.pop(execution.trace_id, None)
@@ -166,18 +173,19 @@ class Analyzer:
                 self._kept[execution.trace_id] = execution
         return tuple(finished)
 
-    def _compare(self, executions: Sequence[Execution], findings: dict[str, list[Finding]]) -> None:
-        """Put new executions into their windows and note the findings that concern them.
+    def _compare(self, new: Sequence[Execution], findings: dict[str, list[Finding]]) -> None:
+        """Compare new executions of one workflow with those before, and note the findings that concern them.
 
-        Several are compared at once, so that analysis gets cheaper when it falls behind.
+        All that became complete at once is compared at once, so that analysis gets cheaper when it falls behind.
         """
-        for execution in executions:
+        trace_ids = {execution.trace_id for execution in new}
+        before = [each for each in self._windows.of(new[0].workflow) if each.trace_id not in trace_ids]
+        compared = [*before, *new][-max(self._window, len(new)) :]
+        for finding in self._detect(compared):
+            for trace_id in trace_ids.intersection(finding.trace_ids):
+                findings[trace_id].append(finding)
+        for execution in new:
             self._windows.add(execution)
-        new = {execution.trace_id for execution in executions}
-        for workflow in dict.fromkeys(execution.workflow for execution in executions):
-            for finding in self._detect(self._windows.of(workflow)):
-                for trace_id in new.intersection(finding.trace_ids):
-                    findings[trace_id].append(finding)
 
     def _detect(self, executions: Sequence[Execution]) -> tuple[Finding, ...]:
         try:

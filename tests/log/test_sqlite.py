@@ -11,7 +11,7 @@ import pytest
 
 from otel_wfperf.errors import ConfigError, LogFullError
 from otel_wfperf.log import Signal, SqliteLog
-from tests.conftest import REPOSITORY
+from tests.peers import REPOSITORY
 
 DAY_NS = 86_400_000_000_000
 
@@ -143,6 +143,39 @@ async def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
         assert await log.append(Signal.TRACES, bytes(100_000), items=1) == 1
 
 
+async def test_leaves_room_on_the_disk_to_delete_and_uses_again_what_it_deleted(tmp_path: Path) -> None:
+    free = 10**9
+    log = SqliteLog(
+        tmp_path / "log.sqlite",
+        consumers=["reader"],
+        max_size_bytes=10**9,
+        max_age_s=3600,
+        fsync=False,
+        disk_free_bytes=lambda: free,
+    )
+    await log.append(Signal.TRACES, bytes(1_000_000), items=1)
+    free = 64 * 1024**2 + 100_000
+    with pytest.raises(LogFullError):
+        await log.append(Signal.TRACES, bytes(500_000), items=1)
+
+    await log.commit("reader", 1)
+    await log.trim()
+    assert await log.append(Signal.TRACES, bytes(500_000), items=1) == 2
+    with pytest.raises(LogFullError):
+        await log.append(Signal.TRACES, bytes(1_000_000), items=1)
+    await log.close()
+
+
+async def test_trims_thousands_of_records(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        await asyncio.gather(*(log.append(Signal.TRACES, b"data", items=1) for _ in range(4500)))
+        await log.commit("reader", 4400)
+        await log.trim()
+
+        assert [record.offset for record in await log.read(0, limit=1)] == [4401]
+        assert log.size_bytes == 100 * (64 + len(b"data"))
+
+
 async def test_waits_for_news(tmp_path: Path) -> None:
     async with opened(tmp_path) as log:
         assert not await log.wait(0, timeout_s=0)
@@ -170,7 +203,7 @@ APPENDER = """
 import asyncio, sys
 from pathlib import Path
 from otel_wfperf.log import Signal, SqliteLog
-from tests.conftest import REPOSITORY
+from tests.peers import REPOSITORY
 
 async def main():
     log = SqliteLog(Path(sys.argv[1]), consumers=["reader"], max_size_bytes=10**9, max_age_s=3600, fsync=False)

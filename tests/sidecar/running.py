@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from otel_wfperf.config import SidecarConfig
 from otel_wfperf.sidecar.service import Endpoints
-from tests.conftest import REPOSITORY
+from tests.peers import REPOSITORY
 from tests.processes import running_process
 
 _ANY_PORT = {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "page": "127.0.0.1:0"}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from otel_wfperf import semconv
 from otel_wfperf.assembly import Assembler, AssemblySettings
 from otel_wfperf.log import Record, Signal
 from otel_wfperf.model import Operation, Span
@@ -25,7 +26,7 @@ def trace(number: int) -> bytes:
 
 def repeated_calls(trace: int, *, calls: int) -> bytes:
     """Build a workflow that asks a tool the same thing again and again, half a second each."""
-    common = {"trace_id": f"{trace:032x}", "scope": "test"}
+    common = {"trace_id": f"{trace:032x}", "scope": semconv.INSTRUMENTATION_SCOPE}
     root = Span(
         **common,  # type: ignore[arg-type]
         span_id=f"{1:016x}",

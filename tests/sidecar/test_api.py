@@ -166,7 +166,7 @@ async def test_metrics_have_exemplars_when_asked_for(shown: Shown, client: httpx
     assert response.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     exemplars = [
         sample.exemplar.labels
-        for family in text_string_to_metric_families(response.text)
+        for family in text_string_to_metric_families(response.text)  # type: ignore[no-untyped-call]
         for sample in family.samples
         if sample.exemplar
     ]

@@ -1,7 +1,7 @@
 from otel_wfperf.log import Signal
 from otel_wfperf.sidecar.metrics import Metrics
-from tests.sidecar.conftest import samples
 from tests.sidecar.executions import execution, finding
+from tests.sidecar.receiving import samples
 
 
 def test_the_number_of_series_is_bounded_and_the_rest_is_counted() -> None:

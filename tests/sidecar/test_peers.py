@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
 from otel_wfperf import semconv
 from otel_wfperf.sidecar.annotation import NAME
@@ -86,8 +88,6 @@ def test_jaeger_shows_the_findings_inside_the_trace(tmp_path: Path) -> None:
 
 @pytest.mark.peer("rotel")
 async def test_rotel_hands_on_what_the_sidecar_sent_it(tmp_path: Path) -> None:
-    import asyncio
-
     async with grpc_backend() as backend:
         rotel_runs = running_rotel(forward_to=backend.endpoint.removeprefix("http://"))
         rotel = await asyncio.to_thread(rotel_runs.__enter__)
@@ -113,8 +113,6 @@ async def test_rotel_hands_on_what_the_sidecar_sent_it(tmp_path: Path) -> None:
 @pytest.mark.peer("otelcol")
 def test_the_collector_can_stand_in_front(tmp_path: Path) -> None:
     with embedded(configured(tmp_path)) as sidecar, running_collector(forward_to=sidecar.endpoints.http) as collector:
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-
         with sdk(OTLPSpanExporter(endpoint=f"http://{collector.otlp_grpc}", insecure=True)) as provider:
             trace_id = run_workflow(provider)
         [found] = eventually(lambda: fetch_json(f"{sidecar.endpoints.page}/api/v1/executions")["executions"])

@@ -6,6 +6,7 @@ Each exporter has its own forwarder with its own cursor, so a slow or dead back 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from otel_wfperf.log import Log, Record
 from otel_wfperf.sidecar.exporters.exporter import Accepted, Exporter, Outcome, Rejected, Retry
 from otel_wfperf.sidecar.metrics import Metrics
 
+_LOGGER = logging.getLogger(__name__)
 # Chosen: how long an idle forwarder waits before it looks again; news wake it at once.
 _IDLE_S = 5.0
 
@@ -54,6 +56,7 @@ class Forwarder:
         self._random = random
         self._clock_ns = clock_ns
         self._advanced = asyncio.Event()
+        self._faulty = False
         self.position = 0
 
     @property
@@ -109,7 +112,7 @@ class Forwarder:
         if record.signal.value not in self._config.signals:
             return
         attempt = 0
-        while isinstance(outcome := await self._exporter.send(record.signal, record.data), Retry):
+        while isinstance(outcome := await self._try(record), Retry):
             attempt += 1
             self._metrics.retried(self._config.name, outcome.reason)
             if self._clock_ns() - record.received_ns > self._max_age_ns:
@@ -117,6 +120,16 @@ class Forwarder:
                 break
             await asyncio.sleep(delay_s(self._config.retry, attempt, outcome, self._random()))
         self._count(record, outcome)
+
+    async def _try(self, record: Record) -> Outcome:
+        try:
+            return await self._exporter.send(record.signal, record.data)
+        except Exception:
+            # A fault of ours: this record is tried until it is too old, and nothing else is lost.
+            if not self._faulty:
+                _LOGGER.exception("exporter %s failed; further failures are only counted", self.name)
+            self._faulty = True
+            return Retry(reason="fault")
 
     def _count(self, record: Record, outcome: Outcome) -> None:
         name = self._config.name

@@ -63,6 +63,15 @@ class Checked:
     rejected: Mapping[str, int] = field(default_factory=dict)
 
 
+class StoppingError(LogFullError):
+    """The sidecar stops; the sender should retry, with the next one."""
+
+    def __init__(self) -> None:
+        """Say so instead of blaming the log."""
+        super().__init__(retry_after_s=1.0)
+        self.args = ("the sidecar is stopping; retry in 1 s",)
+
+
 class Intake:
     """Takes requests from the receivers into the log."""
 
@@ -78,7 +87,7 @@ class Intake:
 
         Raises:
             DecodeError: It is not what it says it is; sending it again is no use.
-            LogFullError: There is no room now; the sender should retry.
+            LogFullError: There is no room now, or the sidecar stops; the sender should retry.
         """
         return await self.accept_checked(signal, lambda: check(signal, data), size=len(data), protocol=protocol)
 
@@ -87,7 +96,7 @@ class Intake:
     ) -> Response:
         """Do the same for a request that is decoded by ``checking``."""
         if self.draining:
-            raise LogFullError(1.0)
+            raise StoppingError
         checked = checking() if size <= _INLINE_BYTES else await asyncio.to_thread(checking)
         if checked.items:
             await self._log.append(signal, checked.data, items=checked.items)

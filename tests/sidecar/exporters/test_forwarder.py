@@ -13,14 +13,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otel_wfperf.config import ExporterConfig, RetryConfig
 from otel_wfperf.log import Signal, SqliteLog
-from otel_wfperf.sidecar.exporters.exporter import Retry
+from otel_wfperf.sidecar.exporters.exporter import Accepted, Outcome, Retry
 from otel_wfperf.sidecar.exporters.forwarder import Forwarder, consumer, delay_s
 from otel_wfperf.sidecar.exporters.transport import connect
 from otel_wfperf.sidecar.metrics import Metrics
 from tests.processes import free_ports
 from tests.sidecar import requests
-from tests.sidecar.conftest import samples
 from tests.sidecar.exporters.backend import Backend, accept, grpc_backend, hang, http_backend
+from tests.sidecar.receiving import samples
 from tests.waiting import eventually_async
 
 QUICK = {"initial_delay": "1ms", "max_delay": "5ms"}
@@ -187,6 +187,54 @@ async def test_commits_only_what_is_done_when_it_is_stopped(tmp_path: Path) -> N
             await forwarder.drain(30)
 
     assert set(backend.span_ids()) == expected
+
+
+class Faulty:
+    """A transport with a fault that shows once."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    async def send(self, _signal: Signal, _data: bytes) -> Outcome:
+        self.tries += 1
+        if self.tries == 1:
+            raise RuntimeError("a fault")
+        return Accepted()
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_a_fault_of_a_transport_is_counted_and_tried_again(tmp_path: Path) -> None:
+    metrics, faulty = Metrics(), Faulty()
+    config = ExporterConfig.model_validate({"name": "b", "endpoint": "http://b:1", "retry": QUICK})
+    async with log_for(tmp_path, "b") as log:
+        await fill(log, 1)
+        forwarder = Forwarder(config, faulty, log, metrics=metrics, max_age_s=3600, random=Random(7).random)
+        running = asyncio.create_task(forwarder.run())
+        await forwarder.drain(30)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert faulty.tries == 2
+    assert samples(metrics, "wfperf_exporter_retried_requests_total") == {("b", "fault"): 1}
+
+
+async def test_gives_up_what_is_too_old(tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    metrics = Metrics()
+    config = ExporterConfig.model_validate({"name": "b", "endpoint": f"http://127.0.0.1:{port}", "retry": QUICK})
+    async with log_for(tmp_path, "b") as log:
+        await fill(log, 2)
+        exporter = connect(config)
+        forwarder = Forwarder(config, exporter, log, metrics=metrics, max_age_s=0, random=Random(7).random)
+        running = asyncio.create_task(forwarder.run())
+        await forwarder.drain(30)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await exporter.close()
+
+    assert samples(metrics, "wfperf_exporter_failed_items_total") == {("b", "expired", "traces"): 20}
 
 
 @pytest.mark.parametrize(

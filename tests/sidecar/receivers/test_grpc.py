@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from otel_wfperf.log import Signal
 from otel_wfperf.sidecar.receivers.grpc import SERVICES
 from tests.sidecar import requests
-from tests.sidecar.conftest import Receivers, Start, samples
+from tests.sidecar.receiving import Receivers, Start, samples
 
 OPTIONS = [("grpc.enable_http_proxy", 0), ("grpc.max_send_message_length", -1)]
 

@@ -15,7 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otel_wfperf.log import Signal
 from tests.sidecar import requests
-from tests.sidecar.conftest import Receivers, Start, samples
+from tests.sidecar.receiving import Receivers, Start, samples
+from tests.waiting import eventually_async
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 JSON = {"content-type": "application/json"}
@@ -221,7 +222,10 @@ async def test_a_full_log_is_answered_with_503_and_retry_after(start_receivers: 
 async def test_a_draining_sidecar_refuses_retryably(receivers: Receivers, client: httpx.AsyncClient) -> None:
     receivers.intake.draining = True
 
-    assert (await client.post("/v1/traces", content=requests.traces(), headers=PROTOBUF)).status_code == 503
+    response = await client.post("/v1/traces", content=requests.traces(), headers=PROTOBUF)
+
+    assert response.status_code == 503
+    assert status_of(response).message == "the sidecar is stopping; retry in 1 s"
 
 
 async def test_serves_several_requests_on_one_connection(receivers: Receivers) -> None:
@@ -257,8 +261,6 @@ async def test_a_client_that_hangs_up_is_counted(receivers: Receivers) -> None:
     )
     await writer.drain()
     writer.close()
-
-    from tests.waiting import eventually_async
 
     async def counted() -> bool:
         refused = samples(receivers.metrics, "wfperf_receiver_refused_requests_total")
