@@ -11,6 +11,8 @@ from typing import Final
 
 MAX_PARSED_CHARS: Final = 1_000_000
 _MAX_DEPTH: Final = 40
+# Chosen: a million characters of JSON hold fewer values worth reading; a value that holds itself has no end.
+_MAX_VALUES: Final = 100_000
 
 _SPEAKERS: Final = frozenset({"human", "ai", "system", "tool", "function", "chat", "AIMessageChunk"})
 _MESSAGE_BODY: Final = frozenset({"content", "parts", "tool_calls", "text"})
@@ -75,11 +77,13 @@ class _Reading:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.messages = 0
+        self._room = _MAX_VALUES
 
     def read(self, value: object, depth: int, *, in_message: bool = False) -> object:
-        value = parsed(value)
-        if depth > _MAX_DEPTH:
+        self._room -= 1
+        if depth > _MAX_DEPTH or self._room < 0:
             return None
+        value = parsed(value)
         if isinstance(value, str):
             self._say(value)
             return value
@@ -94,7 +98,7 @@ class _Reading:
     def _read_mapping(self, value: Mapping[object, object], depth: int, *, in_message: bool) -> object:
         body = _langchain_body(value)
         if body is not None:
-            return self._read_mapping(body, depth + 1, in_message=True)
+            return self.read(body, depth + 1, in_message=True)
         generations = value.get("generations")
         if isinstance(generations, Sequence) and not isinstance(generations, str):
             return self.read(generations, depth + 1)
@@ -133,5 +137,6 @@ def _langchain_body(value: Mapping[object, object]) -> Mapping[object, object] |
 
 
 def _is_message(value: Mapping[object, object]) -> bool:
-    speaks = "role" in value or value.get("type") in _SPEAKERS
+    kind = value.get("type")
+    speaks = "role" in value or (isinstance(kind, str) and kind in _SPEAKERS)
     return speaks and not _MESSAGE_BODY.isdisjoint(str(key) for key in value)

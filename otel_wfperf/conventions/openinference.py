@@ -123,6 +123,10 @@ def _turn(span: Span, kind: OperationKind) -> str | None:
 
 
 def _content(attributes: Attributes, kind: OperationKind) -> ContentFields:
+    if (
+        kind is OperationKind.OTHER
+    ):  # routers and links of chains: reading their copy of the state costs and tells nothing
+        return ContentFields()
     given, result = value_of(attributes, "input.value"), value_of(attributes, "output.value")
     if kind in (OperationKind.LLM, OperationKind.EMBEDDING):
         # The raw values wrap the messages in generation boilerplate.

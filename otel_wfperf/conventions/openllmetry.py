@@ -108,6 +108,8 @@ def _subject(span: Span, kind: OperationKind) -> str:
 
 
 def _content(attributes: Attributes, kind: OperationKind) -> ContentFields:
+    if kind is OperationKind.OTHER:  # routers and links of chains, see openinference
+        return ContentFields()
     if kind in (OperationKind.LLM, OperationKind.EMBEDDING):
         given = flattened_messages(attributes, "gen_ai.prompt.")
         result = flattened_messages(attributes, "gen_ai.completion.")

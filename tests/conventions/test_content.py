@@ -1,8 +1,9 @@
+import json
 import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_wfperf.conventions.content import (
@@ -13,6 +14,7 @@ from otel_wfperf.conventions.content import (
     produced,
     shares_content,
 )
+from otel_wfperf.conventions.fields import content_fields
 
 WORDS = st.lists(st.text("abcdefghij", min_size=1, max_size=9), min_size=1, max_size=60).map(" ".join)
 
@@ -34,10 +36,42 @@ def test_hash_survives_everything(value: object) -> None:
 
 def test_hash_survives_a_value_that_holds_itself() -> None:
     value: list[object] = []
-    value.append(value)
+    value += [value, value, value]
 
     assert len(content_hash(value)) == 16
     assert fragments(value) == frozenset()
+
+
+JSON_KEYS = st.sampled_from(
+    ["type", "data", "kwargs", "id", "lc", "role", "content", "parts", "text", "message", "generations", "name", "x"]
+)
+JSON_VALUES: st.SearchStrategy[object] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=4)
+    | st.sampled_from(["constructor", "ai"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(JSON_KEYS, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(JSON_VALUES)
+def test_everything_that_looks_like_messages_can_be_read(value: object) -> None:
+    for fields in (content_fields(json.dumps(value), value), content_fields(value, json.dumps(value))):
+        assert len(fields.get("input_hash") or "x" * 16) == 16
+        assert len(fields.get("output_fragments", ())) <= 256
+
+
+@pytest.mark.parametrize("key", ["kwargs", "generations", "data", "message"])
+def test_deep_values_are_cut(key: str) -> None:
+    value: object = "deep"
+    for _ in range(900):
+        value = {"type": "constructor", "text": "", key: value}
+
+    assert fragments("deep").isdisjoint(fragments(value))
 
 
 def test_fragments_are_the_same_in_another_process() -> None:
