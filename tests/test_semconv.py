@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from otel_wfperf import semconv
-from scripts.reference import DOCS, PAGES
+from scripts.paths import DOCS
+from scripts.reference import PAGES
 
 
 def test_every_name_is_written_once() -> None:
