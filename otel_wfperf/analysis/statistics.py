@@ -1,7 +1,7 @@
 """Statistics that hold for few samples and heavy tails, on the standard library alone."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from random import Random
 from statistics import NormalDist, median
@@ -22,7 +22,7 @@ __all__ = [
 NORMAL_CONSISTENCY = 1.4826
 MAD_FLOOR = 0.05
 RESAMPLES = 2000
-MAX_SLOPE_PAIRS = 20_000
+MAX_SLOPE_PAIRS = 4_000
 
 
 def mad(values: Sequence[float]) -> float:
@@ -45,16 +45,18 @@ def log_z_score(value: float, log_median: float, log_mad: float) -> float:
 def theil_sen(xs: Sequence[float], ys: Sequence[float], *, random: Random | None = None) -> tuple[float, float]:
     """Fit y = slope * x + intercept by medians; return (slope, intercept).
 
-    Up to 29 % of the points may be arbitrarily wrong. Beyond ``MAX_SLOPE_PAIRS`` pairs a sample of them is used,
-    the same for the same input unless ``random`` is given. All x equal: slope 0.
+    Up to 29 % of the points may be arbitrarily wrong. Beyond ``MAX_SLOPE_PAIRS`` pairs (chosen: those of 90 points, about
+    3 ms of work) a sample of them is used, the same for the same
+    input unless ``random`` is given. All x equal: slope 0.
 
     Source: Sen, JASA 63 (1968).
     """
-    pairs = combinations(range(len(xs)), 2)
+    pairs: Iterable[tuple[int, int]] = combinations(range(len(xs)), 2)
     total = len(xs) * (len(xs) - 1) // 2
     if total > MAX_SLOPE_PAIRS:
         source = random or Random(0)  # noqa: S311  # a sample of pairs is no secret
-        pairs = ((source.randrange(len(xs)), source.randrange(len(xs))) for _ in range(MAX_SLOPE_PAIRS))  # type: ignore[assignment]
+        numbers = range(len(xs))
+        pairs = zip(source.choices(numbers, k=MAX_SLOPE_PAIRS), source.choices(numbers, k=MAX_SLOPE_PAIRS), strict=True)
     slopes = [(ys[j] - ys[i]) / (xs[j] - xs[i]) for i, j in pairs if xs[i] != xs[j]]
     slope = median(slopes) if slopes else 0.0
     return slope, median([y - slope * x for x, y in zip(xs, ys, strict=True)])

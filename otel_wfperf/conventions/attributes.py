@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from otel_wfperf.analysis.fragments import unpacked
 from otel_wfperf.model import Attributes
 
 
@@ -46,12 +47,10 @@ def texts(attributes: Attributes, name: str) -> tuple[str, ...] | None:
     return found if len(found) == len(value) else None
 
 
-def integers(attributes: Attributes, name: str) -> frozenset[int]:
-    """Return an attribute that is an array of integers, as a set; empty when it is not."""
+def fragments(attributes: Attributes, name: str) -> frozenset[int]:
+    """Return an attribute that holds packed fragments; empty when it does not."""
     value = attributes.get(name)
-    if not isinstance(value, tuple):
-        return frozenset()
-    return frozenset(each for each in value if isinstance(each, int) and not isinstance(each, bool))
+    return unpacked(value) if isinstance(value, str) else frozenset()
 
 
 def value_of(attributes: Attributes, *names: str) -> object:

@@ -21,21 +21,15 @@ from itertools import pairwise
 from typing import Final
 from zlib import crc32
 
+from otel_wfperf.analysis.fragments import FragmentClass, sample
 from otel_wfperf.conventions.messages import MAX_PARSED_CHARS, said
 
 SHINGLE_BYTES: Final = 12
 MIN_SHORT_BYTES: Final = 4
-# Chosen: 256 in all is about 8 KiB of memory and 1.3 KiB on the wire for a span with long content.
-MAX_WHOLE: Final = 64
-MAX_SHORT: Final = 64
-MAX_SHINGLES: Final = 128
 # Chosen: the head holds instructions and state, the tail the newest messages; 64 KiB take about 10 ms.
 HEAD_CHARS: Final = 32_768
 TAIL_CHARS: Final = 32_768
 
-_CLASS_BITS: Final = 32
-_SHORT_CLASS: Final = 1 << _CLASS_BITS
-_SHINGLE_CLASS: Final = 2 << _CLASS_BITS
 _WORD: Final = re.compile(r"\w+")
 _SHINGLE: Final = re.compile(rb"(?<![^ ])(?=(.{12}))", re.DOTALL)
 
@@ -87,35 +81,11 @@ def fragments_of(texts: Iterable[str], *, searched: bool) -> frozenset[int]:
             short.add(crc32(joined))
     return frozenset(
         [
-            *sorted(whole)[:MAX_WHOLE],
-            *(each + _SHORT_CLASS for each in sorted(short)[:MAX_SHORT]),
-            *(each + _SHINGLE_CLASS for each in sorted(shingles)[:MAX_SHINGLES]),
+            *sample(whole, FragmentClass.WHOLE),
+            *sample(short, FragmentClass.SHORT),
+            *sample(shingles, FragmentClass.SHINGLE),
         ]
     )
-
-
-def produced(output: frozenset[int], given: frozenset[int]) -> frozenset[int]:
-    """Leave out of an output what its own input already said, so that quoting the task is not mistaken for a result.
-
-    Complete values stay: an operation may well produce what was there before.
-    """
-    return frozenset(each for each in output if each < _SHINGLE_CLASS or each not in given)
-
-
-def shares_content(output: frozenset[int], later_input: frozenset[int]) -> bool | None:
-    """Tell whether some of an output is in a later input; None when the samples cannot tell.
-
-    What is not in a full sample may have been left out of it, unless it is smaller than the greatest hash kept.
-    The longest fragments of the output decide: long text may be embedded, where whole values are not seen.
-    """
-    if output & later_input:
-        return True
-    for low, limit in ((_SHINGLE_CLASS, MAX_SHINGLES), (_SHORT_CLASS, MAX_SHORT), (0, MAX_WHOLE)):
-        ours = [each for each in output if low <= each < low + _SHORT_CLASS]
-        theirs = [each for each in later_input if low <= each < low + _SHORT_CLASS]
-        if ours and later_input:
-            return False if len(theirs) < limit or min(ours) <= max(theirs) else None
-    return None
 
 
 def size_bytes(text: str) -> int:

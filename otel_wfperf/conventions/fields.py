@@ -3,8 +3,9 @@
 from typing import Final, TypedDict
 
 from otel_wfperf import semconv
+from otel_wfperf.analysis.fragments import produced
 from otel_wfperf.conventions.attributes import count, text
-from otel_wfperf.conventions.content import content_hash, fragments_of, produced, size_bytes
+from otel_wfperf.conventions.content import content_hash, fragments_of, size_bytes
 from otel_wfperf.conventions.messages import Said, said
 from otel_wfperf.model import Attributes, Link, Span, SpanKind, StatusCode
 

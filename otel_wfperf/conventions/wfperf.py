@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from otel_wfperf import semconv
+from otel_wfperf.analysis.fragments import produced
 from otel_wfperf.conventions import genai
-from otel_wfperf.conventions.attributes import count, integers, number, text, texts
-from otel_wfperf.conventions.content import produced
+from otel_wfperf.conventions.attributes import count, fragments, number, text, texts
 from otel_wfperf.conventions.fields import ContentFields, span_fields
 from otel_wfperf.model import (
     Attributes,
@@ -83,14 +83,20 @@ def _tokens(attributes: Attributes, kind: OperationKind) -> TokenUsage | None:
     answered = count(attributes, semconv.TOTAL_OUTPUT_TOKENS)
     if given is None and answered is None:
         return genai.tokens(attributes, kind)
-    return TokenUsage(input=given or 0, output=answered or 0)
+    return TokenUsage(
+        input=given or 0,
+        output=answered or 0,
+        cache_read=count(attributes, semconv.TOTAL_CACHE_READ_TOKENS) or 0,
+        cache_write=count(attributes, semconv.TOTAL_CACHE_WRITE_TOKENS) or 0,
+        reasoning=count(attributes, semconv.TOTAL_REASONING_TOKENS) or 0,
+    )
 
 
 def _content(attributes: Attributes, kind: OperationKind) -> ContentFields:
     """Read the hashes, else the content that the user chose to record."""
     fields = genai.genai_content(attributes, kind)
-    given = integers(attributes, semconv.INPUT_FRAGMENTS)
-    result = integers(attributes, semconv.OUTPUT_FRAGMENTS)
+    given = fragments(attributes, semconv.INPUT_FRAGMENTS)
+    result = fragments(attributes, semconv.OUTPUT_FRAGMENTS)
     if (input_hash := text(attributes, semconv.INPUT_HASH, semconv.PROMPT_HASH)) is not None:
         fields["input_hash"] = input_hash
     if (output_hash := text(attributes, semconv.OUTPUT_HASH)) is not None:

@@ -7,19 +7,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from otel_wfperf.analysis.fragments import FragmentClass, of_class, produced, shares_content
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.timeline import overlap
 from otel_wfperf.detectors.effects import changes_state, decides
 from otel_wfperf.detectors.series import Unit
 from otel_wfperf.model import Confidence, Execution, Operation, OperationKind
-
-# Source: conventions/content.py. The bits above the hash tell the class of a fragment (whole value, short value,
-# shingle); only shingles may be quotations of the task. A sample of fewer than MIN_FULL_SAMPLE of a class is complete.
-_CLASS_BITS: Final = 32
-_WHOLE_CLASS: Final = 0
-_SHINGLE_CLASS: Final = 2
-_CLASSES: Final = range(3)
-_MIN_FULL_SAMPLE: Final = 64
 
 # Source: Mystery Machine (Chow et al., OSDI 2014): one counter-example over many traces ends a happens-before
 # hypothesis. Chosen: two of at least 20, as clocks of several hosts make one by chance.
@@ -139,12 +132,13 @@ def _uses(execution: Execution, first: Unit, second: Unit) -> bool | None:
         return None
     passed_on = _union(step.output_fragments for step in second.steps)
     # Two results on one topic share phrases; a complete value in both was handed on.
-    if result & (given | frozenset(each for each in passed_on if each >> _CLASS_BITS == _WHOLE_CLASS)):
+    if result & of_class(passed_on, FragmentClass.WHOLE):
         return True
+    shared = shares_content(result, given)
+    if shared is not False:
+        return shared
     shows = any(result & each.input_fragments for each in execution.operations if each.start_ns >= second.end_ns)
-    if not shows and not result & execution.root.output_fragments:
-        return None
-    return False if _is_comparable(result, given) else None
+    return False if shows or result & execution.root.output_fragments else None
 
 
 def _produced(execution: Execution, unit: Unit) -> frozenset[int]:
@@ -153,7 +147,7 @@ def _produced(execution: Execution, unit: Unit) -> frozenset[int]:
     if not output:
         output = _union(call.output_fragments for call in _calls(execution, unit))
     given = _union(step.input_fragments for step in unit.steps) | _given(execution, unit)
-    return frozenset(each for each in output if each >> _CLASS_BITS < _SHINGLE_CLASS or each not in given)
+    return produced(output, given)
 
 
 def _given(execution: Execution, unit: Unit) -> frozenset[int]:
@@ -168,16 +162,6 @@ def _given(execution: Execution, unit: Unit) -> frozenset[int]:
 def _calls(execution: Execution, unit: Unit) -> list[Operation]:
     leaves = (OperationKind.LLM, OperationKind.TOOL, OperationKind.RETRIEVAL, OperationKind.EMBEDDING)
     return [each for step in unit.steps for each in execution.descendants(step.span_id) if each.kind in leaves]
-
-
-def _is_comparable(result: frozenset[int], given: frozenset[int]) -> bool:
-    """Tell whether the samples would show what they share (both keep the smallest hashes of each class)."""
-    for number in _CLASSES:
-        ours = [each for each in result if each >> _CLASS_BITS == number]
-        theirs = [each for each in given if each >> _CLASS_BITS == number]
-        if ours and (len(theirs) < _MIN_FULL_SAMPLE or min(ours) <= max(theirs)):
-            return True
-    return False
 
 
 def _union(parts: Iterable[frozenset[int]]) -> frozenset[int]:

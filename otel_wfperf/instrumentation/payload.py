@@ -8,19 +8,12 @@ and pydantic models. Work is bounded: what does not fit is left out, and then no
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from heapq import nsmallest
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from otel_wfperf import semconv
-from otel_wfperf.conventions.content import (
-    MAX_SHINGLES,
-    MAX_SHORT,
-    MAX_WHOLE,
-    content_hash,
-    fragments_of,
-    size_bytes,
-)
+from otel_wfperf.analysis.fragments import merged, packed
+from otel_wfperf.conventions.content import content_hash, fragments_of, size_bytes
 
 # Chosen: looking for fragments in this much new text takes about 3 ms, once per phase or tool call.
 MAX_NEW_CHARS: Final = 16_384
@@ -131,23 +124,9 @@ class ContentReader:
         return samples
 
 
-def merged_fragments(samples: Iterable[frozenset[int]]) -> frozenset[int]:
-    """Sample the fragments of several texts from the samples of each, as if they had been read together."""
-    union = frozenset().union(*samples)
-    limits = (MAX_WHOLE, MAX_SHORT, MAX_SHINGLES)
-    if len(union) <= min(limits):
-        return union
-    classes: tuple[list[int], list[int], list[int]] = ([], [], [])
-    for fragment in union:
-        classes[fragment >> 32].append(fragment)
-    return frozenset(
-        fragment for found, limit in zip(classes, limits, strict=True) for fragment in nsmallest(limit, found)
-    )
-
-
 def _attribute(name: str, samples: Iterable[frozenset[int]]) -> dict[str, Any]:
-    found = merged_fragments(samples)
-    return {name: sorted(found)} if found else {}
+    found = merged(samples)
+    return {name: packed(found)} if found else {}
 
 
 class _Walk:

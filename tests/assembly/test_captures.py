@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from otel_wfperf.analysis.fragments import shares_content
 from otel_wfperf.analysis.summary import total_tokens
 from otel_wfperf.assembly import assemble
 from otel_wfperf.conventions import normalize
-from otel_wfperf.conventions.content import shares_content
 from otel_wfperf.model import Execution, ExecutionStatus, OperationKind, TokenUsage
 from otel_wfperf.otlp.files import read_spans
 

@@ -6,13 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otel_wfperf.analysis.fragments import produced, shares_content
 from otel_wfperf.conventions.content import (
     HEAD_CHARS,
     TAIL_CHARS,
     content_hash,
     fragments,
-    produced,
-    shares_content,
 )
 from otel_wfperf.conventions.fields import content_fields
 

@@ -1,6 +1,7 @@
 import pytest
 
-from otel_wfperf.conventions.content import content_hash, shares_content
+from otel_wfperf.analysis.fragments import shares_content
+from otel_wfperf.conventions.content import content_hash
 from otel_wfperf.model import OperationKind, TokenUsage
 from tests.conventions.spans import understood
 

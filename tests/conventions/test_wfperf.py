@@ -1,5 +1,6 @@
 import pytest
 
+from otel_wfperf.analysis.fragments import packed
 from otel_wfperf.conventions.content import fragments
 from otel_wfperf.model import ContextSize, OperationKind, ResourceUse, TokenUsage
 from tests.conventions.spans import understood
@@ -94,8 +95,8 @@ def test_takes_hashes_and_fragments_as_they_are_recorded() -> None:
         wfperf__output__hash="bb",
         wfperf__input__bytes=20,
         wfperf__output__bytes=22,
-        wfperf__input__fragments=tuple(given),
-        wfperf__output__fragments=tuple(result),
+        wfperf__input__fragments=packed(given),
+        wfperf__output__fragments=packed(result),
     )
 
     assert (tool.name, tool.turn, tool.input_hash, tool.output_hash) == ("pay", "t1", "aa", "bb")

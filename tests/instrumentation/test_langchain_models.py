@@ -18,6 +18,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 from pydantic import Field
 
+from otel_wfperf.analysis.fragments import unpacked
 from otel_wfperf.conventions.content import fragments
 from otel_wfperf.instrumentation.installing import instrumented
 from otel_wfperf.instrumentation.langgraph import LangGraphIntegration
@@ -233,8 +234,10 @@ def test_tool_calls_of_one_answer_name_it_as_their_turn(recorded: Recorded, *, i
 def test_what_a_tool_found_turns_up_in_the_prompt_that_uses_it(recorded: Recorded) -> None:
     loop_of(asks_for("a long and unusual query"), answer("done")).invoke({"messages": [HumanMessage("go")]})
 
-    found = set(recorded.attributes("execute_tool search")["wfperf.output.fragments"])
-    before, after = (set(attributes_of(span)["wfperf.input.fragments"]) for span in recorded.all("chat scripted-1"))
+    found = unpacked(recorded.attributes("execute_tool search")["wfperf.output.fragments"])
+    before, after = (
+        unpacked(attributes_of(span)["wfperf.input.fragments"]) for span in recorded.all("chat scripted-1")
+    )
     assert found <= after
     assert not found & before
     assert found == fragments("found a long and unusual query")

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from otel_wfperf import semconv
-from otel_wfperf.conventions.content import MAX_SHINGLES, MAX_SHORT, MAX_WHOLE, fragments_of, shares_content
-from otel_wfperf.instrumentation.payload import MAX_CHARS, MAX_VALUES, ContentReader, merged_fragments, read
+from otel_wfperf.analysis.fragments import SAMPLE_SIZES, merged, shares_content, unpacked
+from otel_wfperf.conventions.content import fragments_of
+from otel_wfperf.instrumentation.payload import MAX_CHARS, MAX_VALUES, ContentReader, read
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -98,7 +99,7 @@ def test_some_fragments_of_a_long_result_are_enough() -> None:
     found = ContentReader().output_attributes(["a long and unusual result", "x" * (MAX_CHARS + 1)])
 
     assert semconv.OUTPUT_HASH not in found
-    assert set(found[semconv.OUTPUT_FRAGMENTS]) >= fragments_of(["a long and unusual result"], searched=False)
+    assert unpacked(found[semconv.OUTPUT_FRAGMENTS]) >= fragments_of(["a long and unusual result"], searched=False)
 
 
 def test_an_endless_iterable_is_not_consumed() -> None:
@@ -117,10 +118,10 @@ def test_texts_seen_before_need_no_room() -> None:
 
 @given(st.lists(st.lists(st.sampled_from([f"term{n}" for n in range(300)]), max_size=80).map(" ".join), max_size=6))
 def test_fragments_read_apart_are_those_read_together(texts: list[str]) -> None:
-    apart = merged_fragments(fragments_of([text], searched=True) for text in texts)
+    apart = merged(fragments_of([text], searched=True) for text in texts)
 
     assert apart == fragments_of(texts, searched=True)
-    assert len(apart) <= MAX_WHOLE + MAX_SHORT + MAX_SHINGLES
+    assert len(apart) <= sum(SAMPLE_SIZES.values())
 
 
 def test_a_result_is_found_in_the_input_that_holds_it() -> None:
@@ -129,8 +130,8 @@ def test_a_result_is_found_in_the_input_that_holds_it() -> None:
     uses = reader.input_attributes({"question": "what about the result of the search?"})[semconv.INPUT_FRAGMENTS]
     does_not = reader.input_attributes({"question": "something else entirely"})[semconv.INPUT_FRAGMENTS]
 
-    assert shares_content(frozenset(result), frozenset(uses))
-    assert not shares_content(frozenset(result), frozenset(does_not))
+    assert shares_content(unpacked(result), unpacked(uses))
+    assert not shares_content(unpacked(result), unpacked(does_not))
 
 
 def test_of_a_large_state_only_a_part_is_read() -> None:
