@@ -45,9 +45,9 @@ def log_z_score(value: float, log_median: float, log_mad: float) -> float:
 def theil_sen(xs: Sequence[float], ys: Sequence[float], *, random: Random | None = None) -> tuple[float, float]:
     """Fit y = slope * x + intercept by medians; return (slope, intercept).
 
-    Up to 29 % of the points may be arbitrarily wrong. Beyond ``MAX_SLOPE_PAIRS`` pairs (chosen: those of 90 points, about
-    3 ms of work) a sample of them is used, the same for the same
-    input unless ``random`` is given. All x equal: slope 0.
+    Up to 29 % of the points may be arbitrarily wrong. Beyond ``MAX_SLOPE_PAIRS`` pairs (chosen: all pairs of 90 points,
+    about 3 ms of work) a sample of them is used, the same for the same input unless ``random`` is given. All x equal:
+    slope 0.
 
     Source: Sen, JASA 63 (1968).
     """
