@@ -174,11 +174,11 @@ class Team:
         tools = [
             tool("search_web", 0.9, 60, timing),
             tool("search_news", 0.7, 60, timing),
-            tool("read_paper", 0.5, 3200, timing),
-            tool("load_filings", 2.6, 50, timing),
-            tool("load_prices", 2.4, 50, timing),
-            tool("load_weather", 2.2, 50, timing),
-            tool("load_glossary", 1.8, 80, timing),
+            tool("read_paper", 0.5, 5000, timing),
+            tool("load_filings", 4.2, 50, timing),
+            tool("load_prices", 4.0, 50, timing),
+            tool("load_weather", 3.8, 50, timing),
+            tool("load_glossary", 2.2, 80, timing),
         ]
         return cls(timing, healthy, {each.name: each for each in tools})
 

@@ -115,9 +115,9 @@ class _Reading:
             self._report(str(error))
             return False
         for problem in contents.errors:
-            self._report(problem)
+            self._report(problem, level="warning")
         for reason, number in contents.rejected.items():
-            self._report(f"{name}: {number} spans left out: {reason}")
+            self._report(f"{name}: {number} spans left out: {reason}", level="warning")
         self.operations += (operation for span in contents.spans if (operation := normalize(span)) is not None)
         self._progress()
         return True
@@ -126,9 +126,9 @@ class _Reading:
         self._report(problem)
         self.failed = True
 
-    def _report(self, problem: str) -> None:
+    def _report(self, problem: str, level: str = "error") -> None:
         self.errors.append(problem)
-        sys.stderr.write(f"error: {problem}\n")
+        sys.stderr.write(f"{level}: {problem}\n")
 
     def _progress(self) -> None:
         self._files += 1

@@ -6,16 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from otel_wfperf.cli.command import UsageError
 
 BOOTSTRAP: Final = Path(__file__).with_name("bootstrap")
 LOOPBACK: Final = ("127.0.0.1", "localhost")
 FORWARDED: Final = (signal.SIGINT, signal.SIGTERM)
+# Source: Python's command line documentation; -c is followed by the program itself, which is no name.
+PYTHON_OPTIONS_WITH_VALUE: Final = frozenset({"-c", "-W", "-X", "--check-hash-based-pycs"})
 
 # What would send the telemetry of one signal somewhere else, or not at all.
 OVERRIDDEN: Final = tuple(
@@ -56,11 +57,14 @@ def service_name(command: Sequence[str]) -> str:
     program, *arguments = command
     if not Path(program).name.startswith(("python", "pypy")):
         return Path(program).stem
-    for position, argument in enumerate(arguments):
-        if argument == "-m" and position + 1 < len(arguments):
-            return arguments[position + 1]
-        if not argument.startswith("-"):
-            return Path(argument).stem
+    words = iter(arguments)
+    for word in words:
+        if word == "-m":
+            return next(words, program)
+        if word in PYTHON_OPTIONS_WITH_VALUE:
+            next(words, None)
+        elif not word.startswith("-"):
+            return Path(word).stem
     return Path(program).stem
 
 
@@ -73,36 +77,49 @@ def run(command: Sequence[str], env: Mapping[str, str], *, output_to_stderr: boo
         output_to_stderr: Send its standard output to standard error, to keep standard output for a report.
     """
     sys.stdout.flush()
-    try:
-        process = subprocess.Popen(command, env=env, stdout=sys.stderr.fileno() if output_to_stderr else None)  # noqa: S603 - running it is what the user asked for
-    except OSError as error:
-        raise UsageError(
-            f"cannot run {command[0]}: {error.strerror}",
-            hint="check the name and PATH; the program follows -- as in: wfperf run -- python app.py",
-        ) from error
-    with _forwarding(process):
+    with _Forwarding() as forwarding:
+        try:
+            process = subprocess.Popen(command, env=env, stdout=sys.stderr.fileno() if output_to_stderr else None)  # noqa: S603 - running it is what the user asked for
+        except OSError as error:
+            raise UsageError(
+                f"cannot run {command[0]}: {error.strerror}",
+                hint="check the name and PATH; the program follows -- as in: wfperf run -- python app.py",
+            ) from error
+        forwarding.to(process)
         status = process.wait()
     # Source: POSIX shells report 128 + the signal's number.
     return status if status >= 0 else 128 - status
 
 
-@contextmanager
-def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Pass signals on to the program instead of ending before it does."""
+class _Forwarding:
+    """Passes signals on to a program instead of ending before it does."""
 
-    def forward(number: int, _frame: object) -> None:
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._handle) for number in FORWARDED}
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def to(self, process: subprocess.Popen[bytes]) -> None:
+        """Name the program; it gets what came before it was there."""
+        self._process = process
+        for number in self._early:
+            process.send_signal(number)
+
+    def _handle(self, number: int, _frame: object) -> None:
         # Ctrl-C goes to every process of the terminal's foreground group: the program has it already.
         if number == signal.SIGINT and _is_in_foreground():
             return
-        if process.poll() is None:
-            process.send_signal(number)
-
-    before = {number: signal.signal(number, forward) for number in FORWARDED}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if self._process is None:
+            self._early.append(number)
+        else:
+            self._process.send_signal(number)
 
 
 def _is_in_foreground() -> bool:

@@ -26,7 +26,7 @@ A research team of seven agents with a scripted model runs a few times. Four mis
 workflows are built in; the report should name them. --healthy runs the same team without them.
 
 examples:
-  wfperf demo                                 about 35 s
+  wfperf demo                                 about 40 s
   wfperf demo --report html -o demo.html      the same as a page for the browser
   wfperf demo --healthy                       the same team without the mistakes
 

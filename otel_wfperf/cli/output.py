@@ -80,7 +80,9 @@ def page_of_standard_output() -> text.Page:
     """Fit the text to the terminal, if there is one, and to the characters that standard output can write."""
     columns = text.Page().columns
     if sys.stdout.isatty():
-        columns = min(MAX_COLUMNS, max(MIN_COLUMNS, os.get_terminal_size(sys.stdout.fileno()).columns))
+        # Some terminals do not know their width and say 0.
+        terminal_columns = os.get_terminal_size(sys.stdout.fileno()).columns or columns
+        columns = min(MAX_COLUMNS, max(MIN_COLUMNS, terminal_columns))
     return text.Page(columns=columns, marks=text.UNICODE if _can_write(text.UNICODE.characters) else text.ASCII)
 
 

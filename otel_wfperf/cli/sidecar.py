@@ -57,11 +57,9 @@ Addresses are host:port."""
             from otel_wfperf.sidecar.service import run_forever  # noqa: PLC0415 - comes with the sidecar extra
         except ModuleNotFoundError as error:
             raise MissingExtraError("wfperf sidecar", "sidecar") from error
-        logging.basicConfig(
-            level=arguments.log_level.upper(),
-            stream=sys.stderr,
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        )
+        # Libraries speak up only when something is wrong; their usual messages are about themselves.
+        logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.getLogger("otel_wfperf").setLevel(arguments.log_level.upper())
         run_forever(config, on_ready=_announce)
         return 0
 

@@ -1,6 +1,5 @@
 """Text in columns of a terminal: names come from traces, so nothing about them is taken for granted."""
 
-import textwrap
 import unicodedata
 from typing import Final
 
@@ -43,10 +42,23 @@ def pad(text: str, columns: int) -> str:
 
 
 def wrap(text: str, columns: int, *, first: str = "", rest: str = "") -> list[str]:
-    """Break a text into lines, the first and the others with their own indentation."""
-    return textwrap.wrap(
-        clean(text), columns, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
-    ) or [first.rstrip()]
+    """Break a text into lines, the first and the others with their own indentation.
+
+    The standard library's ``textwrap`` counts characters, which is too few columns for wide ones.
+    """
+    lines: list[str] = []
+    line, is_empty = first, True
+    for word in clean(text).split():
+        if not is_empty and width(line) + 1 + width(word) > columns:
+            lines.append(line)
+            line, is_empty = rest, True
+        line += word if is_empty else f" {word}"
+        is_empty = False
+        while width(line) > columns:
+            head = clip(line, columns, ellipsis="")
+            lines.append(head)
+            line = rest + line[len(head) :].lstrip()
+    return [*lines, line.rstrip()]
 
 
 def _columns(character: str) -> int:

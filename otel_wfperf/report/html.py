@@ -17,6 +17,8 @@ from otel_wfperf.report.waterfall import Row, Waterfall, waterfall
 MAX_ROWS = 80
 MAX_WORKFLOWS = 50
 
+UNITS = frozenset({"s", "ns", "bytes", "tokens", "ratio", "usd"})
+
 LETTERS: Mapping[OperationKind, str] = {
     OperationKind.WORKFLOW: "W",
     OperationKind.PHASE: "P",
@@ -100,7 +102,7 @@ def _facts(overview: Overview) -> Html:
 
 def _findings(overview: Overview) -> Iterator[Html]:
     if not overview.findings:
-        yield element("p", "None: nothing that could be changed takes enough time to be worth it.")
+        yield element("p", "None: nothing was seen that would make it noticeably faster if changed.")
     for finding in overview.findings:
         yield element(
             "article",
@@ -125,7 +127,7 @@ def _sentence(text: str) -> str:
 
 def _evidence(finding: Finding) -> Html:
     rows = [
-        element("tr", element("th", name.replace("_", " "), scope="row"), element("td", _plain(value)))
+        element("tr", element("th", _label(name), scope="row"), element("td", _plain(value)))
         for name, value in finding.evidence.items()
     ]
     if finding.advice is not None:
@@ -136,6 +138,14 @@ def _evidence(finding: Finding) -> Html:
     seen = element("td", ", ".join(finding.trace_ids[:10]), class_="mono")
     rows.append(element("tr", element("th", f"seen in {count(len(finding.trace_ids), 'run')}", scope="row"), seen))
     return element("details", element("summary", "Evidence"), element("table", join(rows), class_="evidence"))
+
+
+def _label(name: str) -> str:
+    """Turn the name of a value into words, its unit apart: ``longest_step_s`` is ``longest step (s)``."""
+    subject, _, unit = name.rpartition("_")
+    if subject and unit in UNITS:
+        return f"{subject.replace('_', ' ')} ({unit})"
+    return name.replace("_", " ")
 
 
 def _plain(value: object) -> str:

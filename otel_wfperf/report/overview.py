@@ -60,8 +60,13 @@ class Overview:
         runs = len(self.executions)
         calls = sum(len(each.of_kind(OperationKind.LLM)) for each in self.executions)
         tokens = sum((total_tokens(each.operations) for each in self.executions), start=TokenUsage())
-        per_run = f"{count(round(calls / runs), 'LLM call')}, {count(round(tokens.input / runs), 'token')} in, "
-        return f"{per_run}{count(round(tokens.output / runs), 'token')} out{' per run' if runs > 1 else ''}"
+        if calls == 0:
+            return "no LLM calls recorded"
+        made = count(max(1, round(calls / runs)), "LLM call")
+        used = f"{count(round(tokens.input / runs), 'token')} in, {count(round(tokens.output / runs), 'token')} out"
+        if tokens == TokenUsage():
+            used = "tokens not recorded"
+        return f"{made}, {used}{' per run' if runs > 1 else ''}"
 
     def saving(self, finding: Finding) -> str:
         """Say what following a finding is predicted to save, in figures and as a share of a median run."""

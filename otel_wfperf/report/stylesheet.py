@@ -58,7 +58,7 @@ th { text-align: left; font-weight: 600; }
 .label span:last-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .failed { color: var(--critical); font-weight: 700; }
 .scale { display: flex; justify-content: space-between; }
-.lane { position: relative; height: 1.25rem; }
+.lane { position: relative; height: 1.25rem; overflow: hidden; }
 .lane i { position: absolute; display: block; min-width: 2px; }
 .lane .span { top: .2rem; height: .85rem; border-radius: 2px; background: var(--kind); opacity: .38; }
 .lane .on-path { top: .2rem; height: .85rem; background: var(--kind); border-bottom: 3px solid var(--path); }
@@ -87,7 +87,7 @@ details { margin-top: .4rem; }
 summary { cursor: pointer; color: var(--dim); font-size: .88rem; }
 .evidence { width: auto; max-width: 100%; font-size: .85rem; margin: .4rem 0; }
 .evidence th, .evidence td { padding: .1rem .9rem .1rem 0; vertical-align: top; overflow-wrap: anywhere; }
-.evidence th { font-weight: 400; color: var(--dim); }
+.evidence th { font-weight: 400; color: var(--dim); white-space: nowrap; }
 .scroll { overflow-x: auto; margin-bottom: 1.2rem; }
 .figures { font-size: .88rem; }
 .figures th, .figures td { padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line); }
@@ -103,8 +103,12 @@ summary { cursor: pointer; color: var(--dim); font-size: .88rem; }
 }
 @media print {
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  body { font-size: 11px; }
+  html { font-size: 11px; }
+  body { font-size: 1rem; }
+  .finding { break-inside: auto; }
+  h2, h3, h4, .finding p, tr { break-inside: avoid; break-after: avoid; }
+  tr { break-after: auto; }
   main { max-width: none; padding: 0; }
-  details > :not(summary) { display: block; }
+  details::details-content { content-visibility: visible; display: block; height: auto; }
 }
 """

@@ -129,10 +129,8 @@ def _waterfall(overview: Overview, page: Page) -> Iterator[str]:
     if drawn.hidden:
         yield f"  ... and {count(drawn.hidden, 'more operation')} in the HTML report"
     marks = page.marks
-    yield (
-        f"  {marks.path} critical path: the run waited for it   {marks.parallel} in parallel, not waited for"
-        f"   {marks.wait} waiting"
-    )
+    legend = f"{marks.path} critical path: the run waited for it; {marks.parallel} in parallel; {marks.wait} waiting"
+    yield from wrap(legend, page.columns, first="  ", rest="    ")
 
 
 def _row(row: Row, drawn: Waterfall, page: Page) -> str:
@@ -170,7 +168,7 @@ def _fill(cells: list[str], drawn: Waterfall, interval: tuple[int, int], mark: s
 def _findings(overview: Overview, page: Page) -> Iterator[str]:
     findings = overview.findings
     if not findings:
-        yield "  No findings: nothing that could be changed takes enough time to be worth it."
+        yield "  No findings: nothing was seen that would make it noticeably faster if changed."
         return
     yield f"  {count(len(findings), 'finding')}, worst first" if len(findings) > 1 else "  1 finding"
     for number, finding in enumerate(findings[:MAX_FINDINGS], start=1):
@@ -183,7 +181,7 @@ def _findings(overview: Overview, page: Page) -> Iterator[str]:
 
 
 def _finding(number: int, finding: Finding, overview: Overview, page: Page) -> Iterator[str]:
-    heading = f"{number}. {finding.severity.value.upper()}  {finding.detector}, {_subject(finding)}"
+    heading = f"{number}. {finding.severity.value.upper()} {finding.detector}, {_subject(finding)}"
     yield from wrap(heading, page.columns, first="  ", rest="     ")
     yield from wrap(finding.summary, page.columns, first="     ", rest="     ")
     yield from wrap(

@@ -96,6 +96,10 @@ class _Group:
     children: list[_Group] = field(default_factory=list)
 
     @property
+    def duration_ns(self) -> int:
+        return sum(operation.duration_ns for operation in self.operations)
+
+    @property
     def failed(self) -> bool:
         return any(operation.error is not None for operation in self.operations)
 
@@ -105,9 +109,10 @@ def waterfall(execution: Execution, *, max_rows: int) -> Waterfall:
     path = critical_path(execution)
     groups = _groups(execution, _path_below_ns(execution, path), path)
     root, others = groups[0], groups[1:]
-    others.sort(key=lambda group: -group.weight)
     floor = _MIN_SHARE * execution.duration_ns
-    kept = [root, *(group for group in others[: max_rows - 1] if group.weight >= floor or group.failed)]
+    visible = [group for group in others if group.duration_ns >= floor or group.failed]
+    visible.sort(key=lambda group: -group.weight)
+    kept = [root, *visible[: max_rows - 1]]
     rows = tuple(_rows(path, root, frozenset(map(id, kept))))
     return Waterfall(
         execution=execution, path=path, rows=rows, hidden=len(execution.operations) - sum(row.calls for row in rows)
@@ -132,8 +137,11 @@ def _groups(execution: Execution, below_ns: Mapping[str, int], path: CriticalPat
         on_path = (
             below_ns[each.span_id] if kind in _STRUCTURE else path.exclusive_ns(each.span_id) for each in operations
         )
-        weight = sum(on_path) + _OFF_PATH_WEIGHT * sum(each.duration_ns for each in operations)
-        return _Group(operations, weight * (_OTHER_WEIGHT if kind is OperationKind.OTHER else 1))
+        group = _Group(operations)
+        group.weight = sum(on_path) + _OFF_PATH_WEIGHT * group.duration_ns
+        if kind is OperationKind.OTHER:
+            group.weight *= _OTHER_WEIGHT
+        return group
 
     root = weigh((execution.root,))
     found, stack = [root], [root]

@@ -1,0 +1,147 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from otel_wfperf.cli import main
+from tests.cli.conftest import Wfperf
+
+SECOND = 1_000_000_000
+
+
+def span(name: str, span_id: int, start_s: float, end_s: float, **attributes: str) -> dict[str, object]:
+    """Build an OTLP/JSON span; span 1 is the root."""
+    return {
+        "traceId": "ab" * 16,
+        "spanId": f"{span_id:016x}",
+        "parentSpanId": "" if span_id == 1 else f"{1:016x}",
+        "name": name,
+        "startTimeUnixNano": str(int((1_700_000_000 + start_s) * SECOND)),
+        "endTimeUnixNano": str(int((1_700_000_000 + end_s) * SECOND)),
+        "attributes": [
+            {"key": key.replace("__", "."), "value": {"stringValue": value}} for key, value in attributes.items()
+        ],
+    }
+
+
+def trace() -> str:
+    """Write a workflow of 3 s with one slow tool."""
+    spans = [
+        span("invoke_workflow team", 1, 0, 3, gen_ai__operation__name="invoke_workflow", gen_ai__workflow__name="team"),
+        span("execute_tool search", 2, 0.5, 2.5, gen_ai__operation__name="execute_tool", gen_ai__tool__name="search"),
+    ]
+    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]})
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "trace.json"
+    path.write_text(trace())
+    return path
+
+
+def test_prints_a_report_to_read(recording: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", str(recording)]) == 0
+
+    printed = capfd.readouterr()
+    assert printed.out.startswith("team: 1 run, ok, 3.00 s\n")
+    assert "search" in printed.out
+    assert printed.err == ""
+
+
+def test_json_is_one_document_and_nothing_else(recording: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", "--format", "json", str(recording)]) == 0
+
+    content = json.loads(capfd.readouterr().out)
+    [run] = content["executions"]
+    assert (run["workflow"], run["duration_s"], run["span_count"]) == ("team", 3.0, 2)
+    assert [section["name"] for section in run["critical_path"]] == ["team", "search", "team"]
+    assert content["errors"] == []
+
+
+def test_writes_a_page_to_a_file(recording: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "report.html"
+    assert main(["analyze", "--format", "html", "-o", str(page), str(recording)]) == 0
+
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert str(page) in printed.err
+
+
+def test_reads_standard_input(wfperf: Wfperf) -> None:
+    result = wfperf("analyze", "-", given=trace().encode())
+    assert result.returncode == 0
+    assert result.stdout.startswith(b"team: 1 run")
+
+
+def test_one_bad_file_does_not_stop_the_others(
+    recording: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "notes.txt"
+    bad.write_text("remember the milk")
+    missing = tmp_path / "missing.json"
+    status = main(["analyze", "--format", "json", str(bad), str(missing), str(recording)])
+
+    printed = capfd.readouterr()
+    content = json.loads(printed.out)
+    assert status == 2
+    assert len(content["executions"]) == 1
+    assert len(content["errors"]) == 2
+    assert str(bad) in content["errors"][0]
+    assert f"{missing}: cannot be read: No such file or directory" in content["errors"][1]
+    assert all(f"error: {error}\n" in printed.err for error in content["errors"])
+
+
+def test_reads_what_a_directory_holds(recording: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("remember the milk")
+    (tmp_path / ".hidden").write_text("not looked at")
+    (tmp_path / "below").mkdir()
+    recording.rename(tmp_path / "below" / "trace.json")
+    status = main(["analyze", "--format", "json", str(tmp_path)])
+
+    content = json.loads(capfd.readouterr().out)
+    assert status == 0
+    assert len(content["executions"]) == 1
+    [error] = content["errors"]
+    assert "notes.txt" in error
+
+
+def test_a_directory_without_traces_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", str(tmp_path)]) == 2
+    assert "holds no files" in capfd.readouterr().err
+    (tmp_path / "notes.txt").write_text("remember the milk")
+    assert main(["analyze", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize("severity", ["critical", "high", "medium", "low", "info"])
+def test_no_finding_reaches_no_limit(severity: str, recording: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", "--fail-on", severity, str(recording)]) == 0
+    assert "No findings" in capfd.readouterr().out
+
+
+def test_a_finding_that_is_severe_enough_fails(wfperf: Wfperf, tmp_path: Path) -> None:
+    recording = tmp_path / "series.json"
+    turn = {"wfperf__span__kind": "tool", "wfperf__turn__id": "turn 1"}
+    tools = [span(f"load_{number}", number, number - 2, number - 1, **turn) for number in (2, 3, 4)]
+    root = span("team", 1, 0, 3, wfperf__span__kind="workflow")
+    recording.write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [root, *tools]}]}]}))
+
+    assert wfperf("analyze", "--fail-on", "medium", recording).returncode == 1
+    assert wfperf("analyze", recording).returncode == 0
+
+
+def test_a_report_that_cannot_be_written_is_found_out_first(recording: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = recording.parent / "missing"
+    assert main(["analyze", "-o", str(folder / "report.txt"), str(recording)]) == 2
+    assert "cannot write the report to" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_bars_fit_the_encoding_of_standard_output(encoding: str, recording: Path, wfperf: Wfperf) -> None:
+    result = wfperf("analyze", recording, env={"PYTHONIOENCODING": encoding})
+
+    written = result.stdout.decode(encoding)
+    assert result.returncode == 0
+    assert ("█" in written) == (encoding == "utf-8")
+    assert "\N{REPLACEMENT CHARACTER}" not in written

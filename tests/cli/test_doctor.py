@@ -1,0 +1,128 @@
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from otel_wfperf.cli.checks import Check, Health, environment, frameworks, network, software
+from otel_wfperf.cli.checks.connection import answers
+from otel_wfperf.cli.doctor import as_text, examine
+from otel_wfperf.config import ExporterConfig, ListenConfig, SidecarConfig
+from tests.cli.conftest import Wfperf
+from tests.processes import free_ports
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """Listen on a port without ever answering."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def listen(*, grpc: int, http: int, page: int) -> ListenConfig:
+    return ListenConfig(grpc=f"127.0.0.1:{grpc}", http=f"127.0.0.1:{http}", page=f"127.0.0.1:{page}")
+
+
+def test_free_ports_are_fine() -> None:
+    grpc, http, page = free_ports(3)
+    checks = list(network.checks(SidecarConfig(listen=listen(grpc=grpc, http=http, page=page))))
+
+    assert [check.health for check in checks] == [Health.OK] * 3
+    assert checks[0].detail == f"127.0.0.1:{grpc} is free"
+
+
+def test_a_port_in_use_names_its_owner(taken: int) -> None:
+    http, page = free_ports(2)
+    first, *_ = network.checks(SidecarConfig(listen=listen(grpc=taken, http=http, page=page)))
+
+    assert first.health is Health.WARN
+    assert "in use by" in first.detail
+    assert "another port" in first.next_step
+
+
+def test_any_free_port_needs_no_check() -> None:
+    checks = network.checks(SidecarConfig(listen=listen(grpc=0, http=0, page=0)))
+    assert all(check.health is Health.OK for check in checks)
+
+
+def test_exporters_are_tried(taken: int) -> None:
+    [silent] = free_ports(1)
+    exporters = [
+        ExporterConfig(name="jaeger", endpoint=f"http://127.0.0.1:{taken}"),
+        ExporterConfig(name="gone", endpoint=f"http://127.0.0.1:{silent}"),
+    ]
+    config = SidecarConfig(listen=listen(grpc=0, http=0, page=0), exporters=tuple(exporters))
+    *_, jaeger, gone = network.checks(config)
+
+    assert (jaeger.subject, jaeger.health) == ("exporter jaeger", Health.OK)
+    assert (gone.subject, gone.health) == ("exporter gone", Health.FAIL)
+    assert "sidecar.exporters" in gone.next_step
+
+
+@pytest.mark.parametrize("url", ["", "localhost", "http://", "ftp://localhost", "http://[::1", "http://h:99999"])
+def test_what_is_no_url_is_said_so(url: str) -> None:
+    assert "is not a URL" in answers(url)
+
+
+def test_environment_that_silences_is_a_warning() -> None:
+    checks = list(environment.checks({"OTEL_SDK_DISABLED": "true", "OTEL_TRACES_EXPORTER": "none"}))
+    assert [check.health for check in checks] == [Health.WARN, Health.WARN]
+    assert list(environment.checks({})) == []
+
+
+def test_an_endpoint_of_the_environment_is_tried(taken: int) -> None:
+    [silent] = free_ports(1)
+    there = f"http://127.0.0.1:{taken}"
+    gone = f"http://127.0.0.1:{silent}"
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": there, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": gone}
+    first, second = environment.checks(variables)
+
+    assert (first.subject, first.health) == ("OTEL_EXPORTER_OTLP_ENDPOINT", Health.OK)
+    assert (second.subject, second.health) == ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Health.FAIL)
+
+
+def test_the_development_installation_has_what_it_needs() -> None:
+    checks = {check.subject: check for check in software.checks()}
+    assert checks["Python"].health is Health.OK
+    assert checks["core packages"].health is Health.OK
+    assert checks["sidecar extra"].health is Health.OK
+
+
+def test_names_each_integration_and_its_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = {check.subject: check for check in frameworks.checks()}
+    assert checks["integration langgraph"].health is Health.OK
+
+    monkeypatch.setenv("OTEL_WFPERF_INTEGRATIONS", "crewai")
+    checks = {check.subject: check for check in frameworks.checks()}
+    langgraph = checks["integration langgraph"]
+    assert "OTEL_WFPERF_INTEGRATIONS" in langgraph.detail or "is not installed here" in langgraph.detail
+
+
+def test_a_wrong_configuration_fails_and_the_rest_is_still_examined(tmp_path: Path) -> None:
+    config = tmp_path / "wfperf.yaml"
+    config.write_text("sidecar:\n  widnow: 3\n")
+    checks = list(examine(config, {}))
+
+    [failed] = [check for check in checks if check.subject == "configuration"]
+    assert failed.health is Health.FAIL
+    assert "did you mean window?" in failed.detail
+    assert len([check for check in checks if check.subject.startswith(("port", "sidecar", "OTLP"))]) >= 3
+
+
+def test_text_gives_each_check_a_line_and_its_next_step() -> None:
+    checks = (Check("a", Health.OK, "fine"), Check("b", Health.FAIL, "broken", "repair it"))
+    assert as_text(checks) == (
+        "ok    a: fine\nfail  b: broken\n      next: repair it\n2 checks, 1 failed, 0 with a warning\n"
+    )
+
+
+def test_json_and_exit_status(wfperf: Wfperf) -> None:
+    [silent] = free_ports(1)
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent}"}
+    result = wfperf("doctor", "--format", "json", env=env)
+
+    checks = json.loads(result.stdout)["checks"]
+    [endpoint] = [check for check in checks if check["subject"] == "OTEL_EXPORTER_OTLP_ENDPOINT"]
+    assert result.returncode == 1
+    assert (endpoint["health"], set(endpoint)) == ("fail", {"subject", "health", "detail", "next_step"})

@@ -1,0 +1,111 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import REPOSITORY, Wfperf, command, surroundings
+
+
+def test_reports_after_the_programs_own_output(program: Path, wfperf: Wfperf) -> None:
+    result = wfperf("run", "--", sys.executable, program)
+
+    printed = result.stdout.decode()
+    assert result.returncode == 0
+    assert printed.startswith("the program's own output\n\nteam: 2 runs, ok, median ")
+    assert "search" in printed
+
+
+@pytest.mark.parametrize("report", ["json", "html"])
+def test_standard_output_is_the_reports_when_it_is_data(report: str, program: Path, wfperf: Wfperf) -> None:
+    result = wfperf("run", "--report", report, "--", sys.executable, program)
+
+    assert result.returncode == 0
+    assert b"the program's own output\n" in result.stderr
+    if report == "json":
+        assert [run["workflow"] for run in json.loads(result.stdout)["executions"]] == ["team", "team"]
+    else:
+        assert result.stdout.startswith(b"<!doctype html>")
+
+
+def test_standard_output_is_untouched_when_the_report_goes_to_a_file(
+    program: Path, tmp_path: Path, wfperf: Wfperf
+) -> None:
+    report = tmp_path / "report.json"
+    result = wfperf("run", "--report", "json", "-o", report, "--", sys.executable, program)
+
+    assert result.stdout == b"the program's own output\n"
+    assert len(json.loads(report.read_text())["executions"]) == 2
+
+
+@pytest.mark.parametrize("output", [["--report", "text"], ["--report", "json"]])
+def test_keeps_the_programs_exit_status(output: list[str], program: Path, wfperf: Wfperf) -> None:
+    result = wfperf("run", *output, "--", sys.executable, program, "7")
+
+    assert result.returncode == 7
+    assert b"team" in result.stdout
+
+
+def test_a_program_that_sends_nothing_gets_next_steps(wfperf: Wfperf) -> None:
+    result = wfperf("run", "--", sys.executable, "-c", "print('quiet')")
+
+    assert result.returncode == 0
+    assert result.stdout == b"quiet\n"
+    assert b"no spans arrived from" in result.stderr
+    assert b"hint: recorded without a change to the program: langgraph" in result.stderr
+    assert b"wfperf doctor" in result.stderr
+
+
+def test_nothing_received_is_still_a_document(wfperf: Wfperf) -> None:
+    result = wfperf("run", "--report", "json", "--no-auto", "--", sys.executable, "-c", "pass")
+
+    assert json.loads(result.stdout) == {"executions": [], "findings": [], "errors": []}
+    assert b"without --no-auto" in result.stderr
+
+
+def test_says_that_the_users_endpoint_is_replaced(program: Path, wfperf: Wfperf) -> None:
+    elsewhere = "http://collector.invalid:4318"
+    result = wfperf("run", "--", sys.executable, program, env={"OTEL_EXPORTER_OTLP_ENDPOINT": elsewhere})
+
+    assert f"OTEL_EXPORTER_OTLP_ENDPOINT ({elsewhere}) is replaced for this run".encode() in result.stderr
+    assert b"team: 2 runs" in result.stdout
+
+
+def test_a_program_that_does_not_exist_is_a_usage_error(wfperf: Wfperf) -> None:
+    result = wfperf("run", "--", "no-such-program")
+
+    assert result.returncode == 2
+    assert result.stderr.startswith(b"error: cannot run no-such-program: No such file or directory\nhint: ")
+
+
+def test_an_interrupted_program_still_gets_its_report(tmp_path: Path) -> None:
+    program = tmp_path / "endless.py"
+    program.write_text(
+        """
+import signal, sys
+from opentelemetry import trace
+with trace.get_tracer("t").start_as_current_span("step"):
+    pass
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
+print("ready", flush=True)
+signal.pause()
+"""
+    )
+    process = subprocess.Popen(
+        command("run", "--", sys.executable, program),
+        cwd=REPOSITORY,
+        env=surroundings(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    os.kill(process.pid, signal.SIGTERM)
+    printed, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 5
+    assert b"step: 1 run" in printed

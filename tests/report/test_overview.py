@@ -1,0 +1,64 @@
+from dataclasses import replace
+
+from otel_wfperf.model import Execution, ExecutionStatus, Saving, Severity
+from otel_wfperf.report.overview import overviews
+from tests.report.runs import execution, finding, operation, research, skewed
+
+
+def run(workflow: str, length_ms: int, *, trace: int = 1, status: ExecutionStatus = ExecutionStatus.OK) -> Execution:
+    root = operation("root", None, 0, length_ms)
+    return execution(root, workflow=workflow, trace_id=f"{trace:032x}", status=status)
+
+
+def test_puts_the_worst_findings_first_then_the_longest() -> None:
+    runs = [run("short", 10), run("long", 1000), run("troubled", 10), run("worst", 10)]
+    findings = [finding(workflow="worst", severity=Severity.CRITICAL), finding(workflow="troubled")]
+
+    assert [each.workflow for each in overviews(runs, findings)] == ["worst", "troubled", "long", "short"]
+
+
+def test_gives_each_workflow_its_own_findings() -> None:
+    [one, _] = overviews([run("a", 10), run("b", 10)], [finding(workflow="a"), finding(workflow="b")])
+    assert [each.workflow for each in one.findings] == ["a"]
+
+
+def test_draws_the_slowest_run_that_has_an_end() -> None:
+    runs = [run("a", 10, trace=1), run("a", 30, trace=2), run("a", 99, trace=3, status=ExecutionStatus.INCOMPLETE)]
+    [overview] = overviews(runs, [])
+
+    assert overview.drawn.trace_id == f"{2:032x}"
+    assert overview.status == "2 ok, 1 incomplete"
+    assert overview.duration == "median 30.0 ms (10.0 ms to 99.0 ms)"
+
+
+def test_counts_calls_and_tokens_of_a_run() -> None:
+    [one] = overviews([research()], [])
+    [two] = overviews([research(), research()], [])
+    [none] = overviews([run("a", 10)], [])
+
+    assert one.usage == "2 LLM calls, 590 tokens in, 79 tokens out"
+    assert two.usage == "2 LLM calls, 590 tokens in, 79 tokens out per run"
+    assert none.usage == "no LLM calls recorded"
+
+
+def test_says_when_tokens_are_not_recorded() -> None:
+    unknown = tuple(replace(each, tokens=None) for each in research().operations)
+    [overview] = overviews([execution(*unknown)], [])
+    assert overview.usage == "2 LLM calls, tokens not recorded"
+
+
+def test_predicts_in_figures_and_as_a_share() -> None:
+    [overview] = overviews([research()], [])
+    exact = Saving(median_s=1.5, low_s=1.5, high_s=1.5)
+
+    assert overview.saving(finding()) == "saves about 1.60 s per run, 27 % of it (90 % interval: 1.50 s to 1.70 s)"
+    assert overview.saving(finding(saving=exact)) == "saves about 1.50 s per run, 25 % of it"
+    assert overview.saving(finding(saving=None)) == "saving not predictable"
+
+
+def test_notes_what_assembly_changed_once_and_what_is_missing() -> None:
+    [overview] = overviews([skewed(), skewed(), research()], [])
+    assert overview.notes == (
+        "clock_skew: moved the spans of host b by 12 ms (in 2 runs)",
+        "2 runs with missing spans; least complete: 90 %",
+    )
