@@ -1,4 +1,4 @@
-"""Write what is generated in docs/: metrics, configuration, the README's picture.
+"""Write what is generated in docs/: detectors, metrics, configuration, the README's picture.
 
 Run it after a change of what they show; a test checks that they are current.
 """
@@ -8,6 +8,7 @@ from typing import Any
 
 from otel_wfperf.config import WfperfConfig
 from otel_wfperf.semconv import METRICS, MetricName
+from scripts.detectors_page import detectors_page
 from scripts.paths import DOCS
 from scripts.picture import picture
 
@@ -87,7 +88,12 @@ def _keys(section: Mapping[str, Any], sections: Mapping[str, Any], prefix: str) 
             yield from _keys(sections[inner.rsplit("/", 1)[1]], sections, path + ("[]." if "items" in field else "."))
 
 
-PAGES = {"metrics.md": metrics_page, "configuration.md": configuration_page, "waterfall.svg": picture}
+PAGES = {
+    "configuration.md": configuration_page,
+    "detectors.md": detectors_page,
+    "metrics.md": metrics_page,
+    "waterfall.svg": picture,
+}
 
 if __name__ == "__main__":
     for file_name, page in PAGES.items():
