@@ -16,7 +16,7 @@ class PhaseSummary:
         calls: How often it ran.
         duration_ns: Time in which it ran (nanoseconds).
         exclusive_ns: The same without the time of phases within it (nanoseconds).
-        critical_path_ns: What the critical path spent in it, not in phases within it (nanoseconds).
+        critical_path_ns: What the critical path spent in it and in all that is below it (nanoseconds).
     """
 
     name: str
@@ -82,15 +82,10 @@ def owner(operation: Operation) -> str | None:
 
 def _phases(execution: Execution, path: CriticalPath) -> Iterable[PhaseSummary]:
     runs: dict[str, list[Operation]] = {}
-    on_path: dict[str, int] = {}
-    for operation in execution.operations:
-        is_phase = operation.kind is OperationKind.PHASE
-        name = operation.name if is_phase else operation.phase
-        if is_phase:
-            runs.setdefault(operation.name, []).append(operation)
-        if name is not None:
-            on_path[name] = on_path.get(name, 0) + path.exclusive_ns(operation.span_id)
+    for phase in execution.of_kind(OperationKind.PHASE):
+        runs.setdefault(phase.name, []).append(phase)
     inner = _inner_phases(execution)
+    on_path = _path_of_phases(execution, path)
     for name, phases in runs.items():
         yield PhaseSummary(
             name=name,
@@ -99,6 +94,20 @@ def _phases(execution: Execution, path: CriticalPath) -> Iterable[PhaseSummary]:
             exclusive_ns=sum(phase.duration_ns - union_ns(inner.get(phase.span_id, ())) for phase in phases),
             critical_path_ns=on_path.get(name, 0),
         )
+
+
+def _path_of_phases(execution: Execution, path: CriticalPath) -> Mapping[str, int]:
+    """Sum the critical path below each phase name; a phase within one of the same name counts once."""
+    around: dict[str, frozenset[str]] = {}
+    total: dict[str, int] = {}
+    for operation in (execution.root, *execution.descendants(execution.root_id)):
+        names = around.get(operation.parent_id or "", frozenset())
+        if operation.kind is OperationKind.PHASE and operation.name not in names:
+            names |= {operation.name}
+        around[operation.span_id] = names
+        for name in names:
+            total[name] = total.get(name, 0) + path.exclusive_ns(operation.span_id)
+    return total
 
 
 def _inner_phases(execution: Execution) -> Mapping[str, list[tuple[int, int]]]:

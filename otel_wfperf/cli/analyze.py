@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 from otel_wfperf.assembly import assemble
 from otel_wfperf.cli.command import Parser
-from otel_wfperf.cli.output import FORMATS, Report, check_writable, write_report
+from otel_wfperf.cli.output import Report, add_report_arguments, check_writable, report_format, write_report
 from otel_wfperf.conventions import normalize
 from otel_wfperf.detectors import detect
 from otel_wfperf.errors import InputError
@@ -35,9 +35,9 @@ The format is found from the content: OTLP JSON, OTLP JSON lines (the Collector'
 or without a 4-byte length before each request), Jaeger JSON, Zipkin JSON v2; gzip is understood.
 
 exit status:
-  0  all inputs were read
+  0  each input could be used; what is damaged or foreign in a file or directory is reported and left out
   1  --fail-on: there is a finding at least that severe
-  2  an input could not be read; the report covers the others
+  2  an input could not be used at all; the report covers the others
 
 examples:
   wfperf analyze traces.jsonl                         a report to read
@@ -50,8 +50,7 @@ Durations are in seconds (s), milliseconds (ms) or as written; sizes of prompts 
     def add_arguments(self, parser: Parser) -> None:
         """See Command."""
         parser.add_argument("inputs", nargs="+", metavar="FILE", help="a file, a directory, or - for standard input")
-        parser.add_argument("--format", choices=FORMATS, default="text", help="form of the report (default text)")
-        parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the report to a file")
+        add_report_arguments(parser)
         parser.add_argument(
             "--fail-on",
             choices=[severity.value for severity in Severity],
@@ -67,8 +66,11 @@ Durations are in seconds (s), milliseconds (ms) or as written; sizes of prompts 
             reading.add(name)
         executions = assemble(reading.operations)
         findings = detect(executions)
-        report = Report(executions=executions, findings=findings, errors=reading.errors)
-        write_report(report, report_format=arguments.format, output=arguments.output)
+        form = report_format(arguments)
+        # A person who reads the report in the terminal has just seen the errors there.
+        errors = () if form == "text" and arguments.output is None else reading.errors
+        report = Report(executions=executions, findings=findings, errors=errors)
+        write_report(report, report_format=form, output=arguments.output)
         if reading.failed:
             return 2
         return int(arguments.fail_on is not None and _is_reached(Severity(arguments.fail_on), findings))

@@ -81,14 +81,17 @@ def run(command: Sequence[str], env: Mapping[str, str], *, output_to_stderr: boo
         try:
             process = subprocess.Popen(command, env=env, stdout=sys.stderr.fileno() if output_to_stderr else None)  # noqa: S603 - running it is what the user asked for
         except OSError as error:
-            raise UsageError(
-                f"cannot run {command[0]}: {error.strerror}",
-                hint="check the name and PATH; the program follows -- as in: wfperf run -- python app.py",
-            ) from error
+            raise UsageError(f"cannot run {command[0]}: {error.strerror}", hint=_next_step(command)) from error
         forwarding.to(process)
         status = process.wait()
     # Source: POSIX shells report 128 + the signal's number.
     return status if status >= 0 else 128 - status
+
+
+def _next_step(command: Sequence[str]) -> str:
+    if command[0].endswith(".py"):
+        return f"a Python program is started by Python: wfperf run -- python {' '.join(command)}"
+    return "check the name and PATH; the program follows -- as in: wfperf run -- python app.py"
 
 
 class _Forwarding:

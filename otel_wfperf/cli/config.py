@@ -26,7 +26,7 @@ print   writes the configuration in effect as YAML: defaults, file and OTEL_WFPE
 schema  writes the JSON schema of the file, for editors
 
 examples:
-  wfperf config check --config wfperf.yaml
+  wfperf config check wfperf.yaml
   OTEL_WFPERF_SIDECAR__LISTEN__GRPC=0.0.0.0:4317 wfperf config print
   wfperf config schema > wfperf.schema.json
 
@@ -35,11 +35,13 @@ Durations are written 500ms, 2s, 10m, 1h, 7d; sizes 64MiB, 10kB."""
     def add_arguments(self, parser: Parser) -> None:
         """See Command."""
         parser.add_argument("action", choices=tuple(ACTIONS), help="what to do")
-        parser.add_argument("--config", type=Path, metavar="FILE", help="the file, such as wfperf.yaml (default: none)")
+        file_help = "the file, such as wfperf.yaml (default: none)"
+        parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help=file_help)
+        parser.add_argument("--config", type=Path, metavar="FILE", help="the same, as the other commands take it")
 
     def run(self, arguments: argparse.Namespace) -> int:
         """See Command."""
-        write_standard_output(ACTIONS[arguments.action](arguments.config))
+        write_standard_output(ACTIONS[arguments.action](arguments.file or arguments.config))
         return 0
 
 

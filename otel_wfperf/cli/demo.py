@@ -6,11 +6,13 @@ import argparse
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import ClassVar, Final
 
 import otel_wfperf
 from otel_wfperf.cli.command import Parser
-from otel_wfperf.cli.run import add_report_arguments, record
+from otel_wfperf.cli.output import add_report_arguments, report_format
+from otel_wfperf.cli.run import record
 from otel_wfperf.errors import InputError, MissingExtraError
 
 SCRIPT: Final = "langgraph_research.py"
@@ -27,7 +29,7 @@ workflows are built in; the report should name them. --healthy runs the same tea
 
 examples:
   wfperf demo                                 about 40 s
-  wfperf demo --report html -o demo.html      the same as a page for the browser
+  wfperf demo -o demo.html                    the same as a page for the browser
   wfperf demo --healthy                       the same team without the mistakes
 
 Durations are in seconds (s), milliseconds (ms) or as written; sizes of prompts in tokens."""
@@ -55,9 +57,10 @@ Durations are in seconds (s), milliseconds (ms) or as written; sizes of prompts 
         if arguments.healthy:
             program.append("--healthy")
         sys.stderr.write(f"wfperf: running {program[1]} {arguments.runs} times\n")
-        status = record(program, report_format=arguments.report, output=arguments.output)
+        form = report_format(arguments)
+        status = record(program, form=form, output=arguments.output)
         if status == 0:
-            _say_where_to_look(program[1], healthy=arguments.healthy)
+            _say_where_to_look(program[1], healthy=arguments.healthy, form=form)
         return status
 
 
@@ -70,13 +73,15 @@ def example() -> Path:
     raise InputError(f"{SCRIPT} is not part of this installation of otel-wfperf; install it again from its wheel")
 
 
-def _say_where_to_look(script: str, *, healthy: bool) -> None:
-    following = [] if healthy else ["  wfperf demo --healthy                     the same team without the mistakes"]
-    lines = [
-        "Next:",
-        "  wfperf demo --report html -o demo.html    the report as a page for the browser",
-        *following,
-        f"  {script}    the program: nothing in it knows about otel-wfperf",
-        "  wfperf run -- python your_app.py          the same for your own workflow",
-    ]
-    sys.stderr.write("\n" + "\n".join(lines) + "\n")
+def _say_where_to_look(script: str, *, healthy: bool, form: str) -> None:
+    # A virtual environment that is not activated has the command, but not on the PATH.
+    command = "wfperf" if which("wfperf") else sys.argv[0]
+    following = {
+        f"{command} demo -o demo.html": "the report as a page for the browser" if form != "html" else None,
+        f"{command} demo --healthy": None if healthy else "the same team without the mistakes",
+        f"{command} run -- python your_app.py": "the same for your own workflow",
+        script: "the program: nothing in it knows about otel-wfperf",
+    }
+    width = max(len(step) for step, reason in following.items() if reason)
+    lines = [f"  {step:<{width}}  {reason}" for step, reason in following.items() if reason]
+    sys.stderr.write("\nNext:\n" + "\n".join(lines) + "\n")

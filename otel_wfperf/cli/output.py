@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -10,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from otel_wfperf.cli.command import UsageError
+from otel_wfperf.cli.command import Parser, UsageError
 from otel_wfperf.model import Execution, Finding
 from otel_wfperf.report import html, text
 from otel_wfperf.report.document import document
 
 FORMATS: Final = ("text", "json", "html")
+_FORMAT_OF_SUFFIX: Final = {".json": "json", ".html": "html", ".htm": "html"}
 
 # Chosen: shorter lines hide the bars, longer ones are hard to follow.
 MIN_COLUMNS: Final = 60
@@ -43,6 +45,23 @@ class Report:
         if report_format == "html":
             return html.render(self.executions, self.findings, self.errors)
         return text.render(self.executions, self.findings, self.errors, page=page)
+
+
+def add_report_arguments(parser: Parser) -> None:
+    """Declare the arguments that say what becomes of the report."""
+    parser.add_argument(
+        "--format",
+        "--report",
+        choices=FORMATS,
+        help="form of the report (default: that of FILE's ending, else text)",
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the report to a file")
+
+
+def report_format(arguments: argparse.Namespace) -> str:
+    """Return the form that was asked for, or that the name of the file stands for."""
+    output: Path | None = arguments.output
+    return arguments.format or _FORMAT_OF_SUFFIX.get(output.suffix.lower() if output else "", "text")
 
 
 def write_report(report: Report, *, report_format: str, output: Path | None) -> None:

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from otel_wfperf.cli import child
 from otel_wfperf.cli.command import Parser, UsageError
-from otel_wfperf.cli.output import FORMATS, Report, check_writable, write_report, write_standard_output
+from otel_wfperf.cli.output import (
+    Report,
+    add_report_arguments,
+    check_writable,
+    report_format,
+    write_report,
+    write_standard_output,
+)
 from otel_wfperf.config import ListenConfig, LogConfig, SidecarConfig
 from otel_wfperf.errors import MissingExtraError
 from otel_wfperf.instrumentation.integration import INTEGRATIONS
@@ -36,8 +43,8 @@ standard error.
 
 examples:
   wfperf run -- python app.py --fast                    a report to read, after the program's own output
-  wfperf run --report html -o report.html -- python -m team
-  wfperf run --report json -- pytest tests/slow | jq .findings
+  wfperf run -o report.html -- python -m team
+  wfperf run --format json -- pytest tests/slow | jq .findings
 
 Durations are in seconds (s), milliseconds (ms) or as written; sizes of prompts in tokens."""
 
@@ -61,32 +68,26 @@ Durations are in seconds (s), milliseconds (ms) or as written; sizes of prompts 
             del program[0]
         if not program:
             raise UsageError("no program given", hint="wfperf run -- python app.py")
-        return record(program, report_format=arguments.report, output=arguments.output, automatic=arguments.automatic)
+        return record(program, form=report_format(arguments), output=arguments.output, automatic=arguments.automatic)
 
 
-def add_report_arguments(parser: Parser) -> None:
-    """Declare the arguments that say what becomes of the report."""
-    parser.add_argument("--report", choices=FORMATS, default="text", help="form of the report (default text)")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the report to a file")
-
-
-def record(program: Sequence[str], *, report_format: str, output: Path | None, automatic: bool = True) -> int:
+def record(program: Sequence[str], *, form: str, output: Path | None, automatic: bool = True) -> int:
     """Run a program beside a sidecar of its own, write the report and return the program's exit status."""
     check_writable(output)
     _mention_overrides(os.environ)
     with tempfile.TemporaryDirectory(prefix="wfperf-") as folder, _sidecar(Path(folder)) as sidecar:
         env = child.environment(os.environ, endpoint=sidecar.endpoints.http, command=program, automatic=automatic)
-        status = child.run(program, env, output_to_stderr=output is None and report_format != "text")
+        status = child.run(program, env, output_to_stderr=output is None and form != "text")
         analysis = sidecar.finish()
     if not analysis.executions:
         _explain_silence(program, automatic=automatic)
-        if report_format == "text":
+        if form == "text":
             return status
     report = Report(executions=analysis.executions, findings=analysis.findings)
-    if output is None and report_format == "text":
+    if output is None and form == "text":
         # The program's own output may stand above.
         write_standard_output("\n")
-    write_report(report, report_format=report_format, output=output)
+    write_report(report, report_format=form, output=output)
     return status
 
 

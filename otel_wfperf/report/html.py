@@ -102,7 +102,8 @@ def _facts(overview: Overview) -> Html:
 
 def _findings(overview: Overview) -> Iterator[Html]:
     if not overview.findings:
-        yield element("p", "None: nothing was seen that would make it noticeably faster if changed.")
+        yield element("p", "None: no detector has evidence for a change that would save noticeable time.")
+        yield element("p", f"Most of the time: {overview.shares}.")
     for finding in overview.findings:
         yield element(
             "article",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from otel_wfperf.analysis.summary import total_tokens
-from otel_wfperf.model import Execution, ExecutionStatus, Finding, OperationKind, TokenUsage
+from otel_wfperf.analysis.critical_path import critical_path
+from otel_wfperf.analysis.summary import owner, total_tokens
+from otel_wfperf.model import Execution, ExecutionStatus, Finding, Operation, OperationKind, TokenUsage
 from otel_wfperf.report.units import count, duration, duration_s
 
 NO_FINDINGS = 99
+MAX_SHARES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +62,32 @@ class Overview:
         runs = len(self.executions)
         calls = sum(len(each.of_kind(OperationKind.LLM)) for each in self.executions)
         tokens = sum((total_tokens(each.operations) for each in self.executions), start=TokenUsage())
-        if calls == 0:
-            return "no LLM calls recorded"
-        made = count(max(1, round(calls / runs)), "LLM call")
-        used = f"{count(round(tokens.input / runs), 'token')} in, {count(round(tokens.output / runs), 'token')} out"
-        if tokens == TokenUsage():
-            used = "tokens not recorded"
-        return f"{made}, {used}{' per run' if runs > 1 else ''}"
+        parts = [count(max(1, round(calls / runs)), "LLM call") if calls else "no LLM calls recorded"]
+        if tokens != TokenUsage():
+            parts += [
+                f"{count(round(tokens.input / runs), 'token')} in, {count(round(tokens.output / runs), 'token')} out"
+            ]
+        elif calls:
+            parts += ["tokens not recorded"]
+        if runs > 1 and (calls or tokens != TokenUsage()):
+            parts[-1] += " per run"
+        failed = sum(each.error is not None for run in self.executions for each in _without_causes(run))
+        if failed:
+            parts += [f"{count(failed, 'operation')} failed"]
+        return ", ".join(parts)
+
+    @property
+    def shares(self) -> str:
+        """Name what owns most of the drawn run's critical path, with its share."""
+        run = self.drawn
+        path = critical_path(run)
+        owned: dict[str, int] = {}
+        for operation in run.operations:
+            name = owner(operation) or operation.name or operation.span_name
+            owned[name] = owned.get(name, 0) + path.exclusive_ns(operation.span_id)
+        most = sorted(owned.items(), key=lambda item: -item[1])[:MAX_SHARES]
+        total_ns = max(1, run.duration_ns)
+        return ", ".join(f"{name} {100 * time_ns / total_ns:.0f} %" for name, time_ns in most if time_ns)
 
     def saving(self, finding: Finding) -> str:
         """Say what following a finding is predicted to save, in figures and as a share of a median run."""
@@ -94,6 +115,13 @@ class Overview:
         if partial:
             notes.append(f"{count(len(partial), 'run')} with missing spans; least complete: {100 * min(partial):.0f} %")
         return tuple(notes)
+
+
+def _without_causes(execution: Execution) -> Iterator[Operation]:
+    """Yield the operations that failed by themselves, not because of one below them."""
+    for operation in execution.operations:
+        if all(child.error is None for child in execution.children(operation.span_id)):
+            yield operation
 
 
 def overviews(executions: Iterable[Execution], findings: Sequence[Finding]) -> tuple[Overview, ...]:

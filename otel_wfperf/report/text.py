@@ -168,12 +168,15 @@ def _fill(cells: list[str], drawn: Waterfall, interval: tuple[int, int], mark: s
 def _findings(overview: Overview, page: Page) -> Iterator[str]:
     findings = overview.findings
     if not findings:
-        yield "  No findings: nothing was seen that would make it noticeably faster if changed."
+        yield "  No findings: no detector has evidence for a change that would save noticeable time."
+        yield from wrap(f"Most of the time: {overview.shares}.", page.columns, first="  ", rest="    ")
         return
     yield f"  {count(len(findings), 'finding')}, worst first" if len(findings) > 1 else "  1 finding"
-    for number, finding in enumerate(findings[:MAX_FINDINGS], start=1):
+    # Saying that there is one more would take as much room as showing it.
+    shown = len(findings) if len(findings) == MAX_FINDINGS + 1 else MAX_FINDINGS
+    for number, finding in enumerate(findings[:shown], start=1):
         yield from _finding(number, finding, overview, page)
-    others = [f"{finding.detector}, {_subject(finding)}" for finding in findings[MAX_FINDINGS:]]
+    others = [f"{finding.detector}, {_subject(finding)}" for finding in findings[shown:]]
     if others:
         named = "; ".join(others[:MAX_FINDINGS]) + ("; ..." if len(others) > MAX_FINDINGS else "")
         more = f"... and {count(len(others), 'more finding')} in the {ELSEWHERE}: {named}"

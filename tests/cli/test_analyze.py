@@ -145,3 +145,28 @@ def test_bars_fit_the_encoding_of_standard_output(encoding: str, recording: Path
     assert result.returncode == 0
     assert ("█" in written) == (encoding == "utf-8")
     assert "\N{REPLACEMENT CHARACTER}" not in written
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("page.html", "<!doctype html>"), ("page.json", "{"), ("page.txt", "team")]
+)
+def test_the_ending_of_the_file_says_the_form(name: str, start: str, recording: Path, tmp_path: Path) -> None:
+    assert main(["analyze", "-o", str(tmp_path / name), str(recording)]) == 0
+    assert (tmp_path / name).read_text().startswith(start)
+
+
+@pytest.mark.parametrize("option", ["--format", "--report"])
+def test_the_form_has_the_names_of_both_commands(
+    option: str, recording: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["analyze", option, "json", str(recording)]) == 0
+    assert json.loads(capfd.readouterr().out)["errors"] == []
+
+
+def test_a_problem_is_told_once(tmp_path: Path, recording: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text("no traces")
+
+    assert main(["analyze", str(bad), str(recording)]) == 2
+    said = capfd.readouterr()
+    assert (said.err.count("bad.json"), said.out.count("bad.json")) == (1, 0)

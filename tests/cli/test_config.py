@@ -55,3 +55,8 @@ def test_what_is_printed_can_be_read_again(config: Path, capfd: pytest.CaptureFi
 def test_schema_is_json(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "schema"]) == 0
     assert "sidecar" in json.loads(capfd.readouterr().out)["properties"]
+
+
+def test_the_file_may_simply_follow(config: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "check", str(config)]) == 0
+    assert capfd.readouterr().out == f"{config}: fine\n"

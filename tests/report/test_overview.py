@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from otel_wfperf.model import Execution, ExecutionStatus, Saving, Severity
 from otel_wfperf.report.overview import overviews
-from tests.report.runs import execution, finding, operation, research, skewed
+from tests.report.runs import PROMPT, execution, finding, operation, research, skewed
 
 
 def run(workflow: str, length_ms: int, *, trace: int = 1, status: ExecutionStatus = ExecutionStatus.OK) -> Execution:
@@ -36,15 +36,15 @@ def test_counts_calls_and_tokens_of_a_run() -> None:
     [two] = overviews([research(), research()], [])
     [none] = overviews([run("a", 10)], [])
 
-    assert one.usage == "2 LLM calls, 590 tokens in, 79 tokens out"
-    assert two.usage == "2 LLM calls, 590 tokens in, 79 tokens out per run"
+    assert one.usage == "2 LLM calls, 590 tokens in, 79 tokens out, 1 operation failed"
+    assert two.usage == "2 LLM calls, 590 tokens in, 79 tokens out per run, 2 operations failed"
     assert none.usage == "no LLM calls recorded"
 
 
 def test_says_when_tokens_are_not_recorded() -> None:
     unknown = tuple(replace(each, tokens=None) for each in research().operations)
     [overview] = overviews([execution(*unknown)], [])
-    assert overview.usage == "2 LLM calls, tokens not recorded"
+    assert overview.usage == "2 LLM calls, tokens not recorded, 1 operation failed"
 
 
 def test_predicts_in_figures_and_as_a_share() -> None:
@@ -62,3 +62,26 @@ def test_notes_what_assembly_changed_once_and_what_is_missing() -> None:
         "clock_skew: moved the spans of host b by 12 ms (in 2 runs)",
         "2 runs with missing spans; least complete: 90 %",
     )
+
+
+def test_names_what_owns_most_of_the_critical_path() -> None:
+    [overview] = overviews([research()], [])
+
+    assert overview.shares == "fetch 42 %, writer 33 %, planner 17 %"
+
+
+def test_a_failure_that_others_only_pass_on_is_counted_once() -> None:
+    run = execution(
+        operation("run", None, 0, 100, error="TimeoutError"),
+        operation("phase", "run", 0, 100, error="TimeoutError"),
+        operation("tool", "phase", 0, 100, error="TimeoutError"),
+    )
+    [overview] = overviews([run], [])
+
+    assert overview.usage == "no LLM calls recorded, 1 operation failed"
+
+
+def test_tokens_of_agents_count_where_no_model_call_was_recorded() -> None:
+    [overview] = overviews([execution(operation("run", None, 0, 100, tokens=PROMPT))], [])
+
+    assert overview.usage == "no LLM calls recorded, 90 tokens in, 9 tokens out"

@@ -9,7 +9,7 @@ from tests.report.runs import execution, finding, operation, research, skewed
 def test_a_report_reads_like_this() -> None:
     assert render([research()], [finding()]) == (
         "research: 1 run, ok, 6.00 s\n"
-        "  2 LLM calls, 590 tokens in, 79 tokens out\n"
+        "  2 LLM calls, 590 tokens in, 79 tokens out, 1 operation failed\n"
         "\n"
         "  The run, trace 5f5f5f5f                     0 s                                 6.00 s\n"
         "  research                          workflow │██████████████████████████████████████████│    6.00 s\n"
@@ -34,11 +34,19 @@ def test_a_report_reads_like_this() -> None:
 
 def test_says_so_when_there_is_nothing() -> None:
     assert render([], []) == "No workflow executions found.\n"
-    assert "No findings: nothing was seen" in render([research()], [])
+    assert "No findings: no detector has evidence" in render([research()], [])
+    assert "Most of the time: fetch 42 %, writer 33 %, planner 17 %." in render([research()], [])
 
 
 def test_names_what_could_not_be_read() -> None:
     assert render([], [], ["a.json: is not JSON"]).endswith("not read: a.json: is not JSON\n")
+
+
+def test_one_finding_too_many_is_shown_rather_than_announced() -> None:
+    shown = render([research()], [finding(detector=f"rule_{number}") for number in range(4)])
+
+    assert "4. HIGH rule_3" in shown
+    assert "more finding" not in shown
 
 
 def test_shows_three_findings_and_names_the_others() -> None:
