@@ -52,6 +52,7 @@ sidecar:
     - name: jaeger
       endpoint: http://127.0.0.1:14317
       protocol: grpc
+      signals: [traces] # Jaeger takes no metrics
 ```
 
 | key | what |
