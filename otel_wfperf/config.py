@@ -39,6 +39,8 @@ ENVIRONMENT_PREFIX: Final = "OTEL_WFPERF_"
 
 _SETTINGS: Final = AssemblySettings()
 _SECONDS: Final = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# What reaches this machine's own loopback address; as a listen address, 0.0.0.0 and :: include it.
+_LOCAL_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1", "0.0.0.0", "::"})  # noqa: S104 - compared with
 _BYTES: Final = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
@@ -84,7 +86,19 @@ def _checked_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("write http://host:port (plain) or https://host:port (TLS)")
+    if re.search(r"/v1/(traces|metrics|logs)/?$", parts.path):
+        raise ValueError("leave /v1/traces and the like out; they are appended for each signal")
     return url.rstrip("/")
+
+
+def _is_own(endpoint: str, address: str) -> bool:
+    """Tell whether an endpoint leads to an address that this process listens on."""
+    parts = urlsplit(endpoint)
+    host, port = split_address(address)
+    default_port = 443 if parts.scheme == "https" else 80
+    if port == 0 or (parts.port or default_port) != port:
+        return False
+    return parts.hostname == host or (parts.hostname in _LOCAL_HOSTS and host in _LOCAL_HOSTS)
 
 
 Duration = Annotated[float, Field(ge=0), BeforeValidator(parse_duration, json_schema_input_type=str | float)]
@@ -269,6 +283,18 @@ class SidecarConfig(Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"each exporter needs its own name; used more than once: {', '.join(twice)}")
         return exporters
+
+    @model_validator(mode="after")
+    def _does_not_send_to_itself(self) -> Self:
+        """Refuse a circle: what came back would be sent again, for ever."""
+        for exporter in self.exporters:
+            for key, address in (("grpc", self.listen.grpc), ("http", self.listen.http)):
+                if _is_own(exporter.endpoint, address):
+                    raise ValueError(
+                        f"exporter {exporter.name} would send to this sidecar itself: {exporter.endpoint} is "
+                        f"sidecar.listen.{key}; let the back end or the sidecar listen on another port"
+                    )
+        return self
 
 
 class WfperfConfig(Section):

@@ -37,13 +37,13 @@ def test_reads_units_and_nested_sections(tmp_path: Path) -> None:
       listen: {grpc: "[::1]:0"}
       log: {max_size: 64MiB, max_age: 2h, fsync: false}
       exporters:
-        - {name: jaeger, endpoint: "http://127.0.0.1:4317/", timeout: 500ms, headers: {authorization: secret}}
+        - {name: jaeger, endpoint: "http://127.0.0.1:14317/", timeout: 500ms, headers: {authorization: secret}}
     """
 
     sidecar = load(written(tmp_path, text), {}).sidecar
 
     assert (sidecar.log.max_size_bytes, sidecar.log.max_age_s, sidecar.log.fsync) == (64 * 1024**2, 7200.0, False)
-    assert sidecar.exporters[0].endpoint == "http://127.0.0.1:4317"
+    assert sidecar.exporters[0].endpoint == "http://127.0.0.1:14317"
     assert sidecar.exporters[0].timeout_s == 0.5
     assert "secret" not in repr(sidecar)
 
@@ -184,3 +184,28 @@ def test_the_schema_has_the_keys_that_users_type() -> None:
 
     assert sorted(keys) == ["fsync", "max_age", "max_size"]
     assert keys["max_size"]["description"].startswith("Data kept for slow consumers")
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:4317", "http://localhost:4318", "http://[::1]:4317/"])
+def test_an_exporter_that_leads_back_to_the_sidecar_is_refused(endpoint: str, tmp_path: Path) -> None:
+    file = tmp_path / "wfperf.yaml"
+    file.write_text(f"sidecar: {{exporters: [{{name: jaeger, endpoint: '{endpoint}'}}]}}")
+
+    with pytest.raises(ConfigError, match="exporter jaeger would send to this sidecar itself"):
+        load(file, {})
+
+
+def test_another_host_or_a_moved_sidecar_is_no_circle(tmp_path: Path) -> None:
+    file = tmp_path / "wfperf.yaml"
+    exporters = "exporters: [{name: a, endpoint: 'http://jaeger:4317'}, {name: b, endpoint: 'http://127.0.0.1:4317'}]"
+    file.write_text(f"sidecar: {{listen: {{grpc: '127.0.0.1:14317'}}, {exporters}}}")
+
+    assert len(load(file, {}).sidecar.exporters) == 2
+
+
+def test_a_path_that_would_be_appended_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "wfperf.yaml"
+    file.write_text("sidecar: {exporters: [{name: a, endpoint: 'http://h:4318/v1/traces'}]}")
+
+    with pytest.raises(ConfigError, match="leave /v1/traces and the like out"):
+        load(file, {})

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar
 
-from otel_wfperf.cli.checks import Check, Health, environment, frameworks, network, software
+from otel_wfperf.cli.checks import Check, Health, environment, exporters, frameworks, network, software
 from otel_wfperf.cli.command import Parser
 from otel_wfperf.cli.output import write_standard_output
 from otel_wfperf.config import SidecarConfig, load
@@ -18,7 +18,7 @@ from otel_wfperf.errors import ConfigError
 
 
 class Doctor:
-    """Looks, changes nothing, and sends one empty request to a sidecar that runs."""
+    """Looks, changes nothing, and sends an empty request to a sidecar that runs and to each back end."""
 
     name: ClassVar[str] = "doctor"
     summary: ClassVar[str] = "check versions, frameworks, ports and connections, with the next step for each problem"
@@ -66,6 +66,7 @@ def examine(config_path: Path | None, environ: Mapping[str, str]) -> Iterator[Ch
     else:
         yield Check("configuration", Health.OK, f"{config_path or 'defaults and environment'}: no problem")
     yield from network.checks(config)
+    yield from exporters.checks(config)
 
 
 def as_text(checks: tuple[Check, ...]) -> str:

@@ -2,13 +2,15 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from otel_wfperf.cli.checks import Check, Health, environment, frameworks, network, software
+from otel_wfperf.cli.checks import Check, Health, environment, exporters, frameworks, network, software
 from otel_wfperf.cli.checks.connection import answers
 from otel_wfperf.cli.doctor import as_text, examine
 from otel_wfperf.config import ExporterConfig, ListenConfig, SidecarConfig
+from otel_wfperf.sidecar.service import embedded
 from tests.cli.conftest import Wfperf
 from tests.processes import free_ports
 
@@ -46,18 +48,31 @@ def test_any_free_port_needs_no_check() -> None:
     assert all(check.health is Health.OK for check in checks)
 
 
-def test_exporters_are_tried(taken: int) -> None:
-    [silent] = free_ports(1)
-    exporters = [
-        ExporterConfig(name="jaeger", endpoint=f"http://127.0.0.1:{taken}"),
-        ExporterConfig(name="gone", endpoint=f"http://127.0.0.1:{silent}"),
-    ]
-    config = SidecarConfig(listen=listen(grpc=0, http=0, page=0), exporters=tuple(exporters))
-    *_, jaeger, gone = network.checks(config)
+def back_end(name: str, endpoint: str, protocol: Literal["grpc", "http/protobuf"] = "grpc") -> ExporterConfig:
+    return ExporterConfig(name=name, endpoint=endpoint, protocol=protocol)
 
-    assert (jaeger.subject, jaeger.health) == ("exporter jaeger", Health.OK)
-    assert (gone.subject, gone.health) == ("exporter gone", Health.FAIL)
-    assert "sidecar.exporters" in gone.next_step
+
+def test_exporters_are_tried_in_their_own_protocol(tmp_path: Path) -> None:
+    free = "127.0.0.1:0"
+    receiving = SidecarConfig(listen=ListenConfig(grpc=free, http=free, page=free), data_dir=tmp_path)
+    [silent] = free_ports(1)
+    with embedded(receiving) as sidecar:
+        grpc, http = f"http://{sidecar.endpoints.grpc}", sidecar.endpoints.http
+        config = SidecarConfig(
+            listen=listen(grpc=0, http=0, page=0),
+            exporters=(
+                back_end("good", grpc),
+                back_end("also_good", http, "http/protobuf"),
+                back_end("crossed", http),
+                back_end("gone", f"http://127.0.0.1:{silent}"),
+            ),
+        )
+        found = list(exporters.checks(config))
+
+    assert [check.health for check in found] == [Health.OK, Health.OK, Health.FAIL, Health.FAIL]
+    assert found[0].detail == f"{grpc}: takes traces over grpc"
+    assert "refuses grpc" in found[2].detail
+    assert "sidecar.exporters" in found[3].next_step
 
 
 @pytest.mark.parametrize("url", ["", "localhost", "http://", "ftp://localhost", "http://[::1", "http://h:99999"])

@@ -1,4 +1,4 @@
-"""The sidecar's ports: free, taken by a sidecar that answers, or taken by something else; and its exporters."""
+"""The sidecar's ports: free, taken by a sidecar that answers, or taken by something else."""
 
 import urllib.error
 import urllib.request
@@ -8,14 +8,14 @@ from typing import Final
 import psutil
 
 from otel_wfperf.cli.checks.check import Check, Health
-from otel_wfperf.cli.checks.connection import TIMEOUT_S, answers, refuses
+from otel_wfperf.cli.checks.connection import TIMEOUT_S, refuses
 from otel_wfperf.config import SidecarConfig, split_address
 
 WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound
 
 
 def checks(config: SidecarConfig) -> Iterator[Check]:
-    """Look at the three ports, at the sidecar behind them if there is one, and at the exporters."""
+    """Look at the three ports and at the sidecar behind them if there is one."""
     listen = config.listen
     ports = {"OTLP over gRPC": listen.grpc, "OTLP over HTTP": listen.http, "page": listen.page}
     if _status(_url(listen.page, "/readyz")) is not None:
@@ -23,14 +23,6 @@ def checks(config: SidecarConfig) -> Iterator[Check]:
     else:
         for purpose, address in ports.items():
             yield _port(purpose, address)
-    for exporter in config.exporters:
-        problem = answers(exporter.endpoint)
-        yield Check(
-            f"exporter {exporter.name}",
-            Health.FAIL if problem else Health.OK,
-            f"{exporter.endpoint}: {problem or 'answers'}",
-            "start it, or correct sidecar.exporters" if problem else "",
-        )
 
 
 def _running(page: str, http: str, grpc: str) -> Iterator[Check]:
