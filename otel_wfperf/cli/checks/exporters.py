@@ -1,4 +1,4 @@
-"""The back ends: does each take OTLP the way it is configured?"""
+"""The back ends: whether each takes OTLP the way it is configured."""
 
 import asyncio
 from collections.abc import Iterator
