@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
+from otel_wfperf.errors import ConfigError
 from otel_wfperf.instrumentation.failures import failures_counted
 from otel_wfperf.instrumentation.settings import InstrumentationSettings
+
+_logger = logging.getLogger("otel_wfperf")
 
 
 def start() -> None:
@@ -13,7 +18,10 @@ def start() -> None:
     with failures_counted("auto"):
         from otel_wfperf.instrumentation.configuration import configure  # noqa: PLC0415 - not loaded when disabled
 
-        configure()
+        try:
+            configure()
+        except ConfigError as error:
+            _logger.warning("otel-wfperf sends nothing: %s", error)
     with failures_counted("auto"):
         from otel_wfperf.instrumentation.installing import instrument  # noqa: PLC0415 - as above
 

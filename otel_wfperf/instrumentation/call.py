@@ -16,7 +16,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from otel_wfperf import semconv
-from otel_wfperf.instrumentation.failures import failures_counted, never_raises
+from otel_wfperf.instrumentation.facts import Facts
+from otel_wfperf.instrumentation.failures import count_failure
 from otel_wfperf.instrumentation.metrics import METRICS, Finished
 from otel_wfperf.instrumentation.resources import SAMPLER
 from otel_wfperf.instrumentation.tracing import tracer
@@ -27,24 +28,17 @@ if TYPE_CHECKING:
 AttributeValue: TypeAlias = "str | bool | int | float | tuple[str, ...] | tuple[int, ...]"
 
 _CALL_KEY: Final = otel_context.create_key("otel_wfperf.call")
-_RESOURCE_KINDS: Final = frozenset({"workflow", "phase", "agent"})
-_TOTALS: Final = {
-    "input": semconv.TOTAL_INPUT_TOKENS,
-    "output": semconv.TOTAL_OUTPUT_TOKENS,
-    "cache_read": semconv.TOTAL_CACHE_READ_TOKENS,
-    "cache_write": semconv.TOTAL_CACHE_WRITE_TOKENS,
-    "reasoning": semconv.TOTAL_REASONING_TOKENS,
-}
+# Calls of models, tools and stores are what contention slows down; a phase shares the figures of the calls in it.
+_RESOURCE_KINDS: Final = frozenset({"workflow", "agent", "tool", "llm", "retrieval"})
 _early_exits: list[type[BaseException]] = [GeneratorExit]
 
 
-class Call:
+class Call(Facts):
     """One operation between its start and its end.
 
     Attributes:
         kind: workflow, phase, agent, tool, llm, retrieval, wait or context.
         name: The subject, such as the name of the agent.
-        span: The OpenTelemetry span.
         context: The context in which the operation's own work should run.
         outer: The operation that this one is part of; None = none.
         workflow: Name of the enclosing workflow; None = none.
@@ -56,7 +50,6 @@ class Call:
         "_loop",
         "_start_ns",
         "_thread_id",
-        "_tokens",
         "agent",
         "attributes",
         "context",
@@ -64,15 +57,14 @@ class Call:
         "kind",
         "name",
         "outer",
-        "span",
         "workflow",
     )
 
     def __init__(self, kind: str, name: str, *, span: Span, context: Context, outer: Call | None) -> None:
         """Wrap a started span; use :func:`start_call`."""
+        super().__init__(span)
         self.kind = kind
         self.name = name
-        self.span = span
         self.outer = outer
         self.workflow: str | None = name if kind == "workflow" else outer.workflow if outer else None
         self.agent: str | None = name if kind == "agent" else outer.agent if outer else None
@@ -80,7 +72,6 @@ class Call:
         self.context = otel_context.set_value(_CALL_KEY, self, trace.set_span_in_context(span, context))
         self.ended = False
         self._start_ns = 0
-        self._tokens: dict[str, int] = {}
         self._loop = _running_loop()
         self._thread_id = 0
         self._cpu_start_s = 0.0
@@ -89,99 +80,13 @@ class Call:
             self._thread_id = threading.get_ident()
             self._cpu_start_s = time.thread_time()
 
-    @never_raises("call.record_tokens")
-    def record_tokens(
-        self,
-        *,
-        input: int = 0,  # noqa: A002 - the word of the field; it is keyword-only
-        output: int = 0,
-        cache_read: int = 0,
-        cache_write: int = 0,
-        reasoning: int = 0,
-    ) -> None:
-        """Add the tokens of a model call that nothing else records (tokens); calls add up.
-
-        They are written as totals of this operation: a model call that is a span of its own is never counted twice.
-
-        Args:
-            input: Prompt tokens, cached ones included.
-            output: Completion tokens, reasoning included.
-            cache_read: Part of ``input`` that came from the provider's cache.
-            cache_write: Part of ``input`` that was written to the cache.
-            reasoning: Part of ``output``.
-        """
-        given = {
-            "input": input,
-            "output": output,
-            "cache_read": cache_read,
-            "cache_write": cache_write,
-            "reasoning": reasoning,
-        }
-        for part, count in given.items():
-            if count:
-                self._tokens[part] = self._tokens.get(part, 0) + int(count)
-        self.span.set_attributes({_TOTALS[part]: count for part, count in self._tokens.items()})
-
-    @never_raises("call.record_quality")
-    def record_quality(self, ratio: float) -> None:
-        """Say how good the result was (0..1); values outside are moved to the nearest bound."""
-        self.span.set_attribute(semconv.QUALITY, min(1.0, max(0.0, float(ratio))))
-
-    @never_raises("call.record_context")
-    def record_context(
-        self,
-        *,
-        size_bytes: int | None = None,
-        tokens: int | None = None,
-        messages: int | None = None,
-        limit_tokens: int | None = None,
-        reused_ratio: float | None = None,
-    ) -> None:
-        """Say how much context the operation was given.
-
-        Args:
-            size_bytes: Length of the state or prompt (bytes).
-            tokens: The same (tokens).
-            messages: Messages in it (count).
-            limit_tokens: Window of the model (tokens).
-            reused_ratio: Share that the previous call of the same agent sent already (0..1).
-        """
-        given: dict[str, float | int | None] = {
-            semconv.CONTEXT_BYTES: size_bytes,
-            semconv.CONTEXT_TOKENS: tokens,
-            semconv.CONTEXT_MESSAGES: messages,
-            semconv.CONTEXT_LIMIT: limit_tokens,
-            semconv.CONTEXT_REUSED_RATIO: reused_ratio,
-        }
-        self.span.set_attributes({name: value for name, value in given.items() if value is not None})
-
-    @never_raises("call.record_attempt")
-    def record_attempt(self, attempt: int) -> None:
-        """Say which try this is; 1 is the first."""
-        self.span.set_attribute(semconv.RETRY_ATTEMPT, int(attempt))
-
-    @never_raises("call.record_input")
-    def record_input(self, value: object) -> None:
-        """Record size, hash and fragment hashes of what the operation was given, never the text."""
-        from otel_wfperf.instrumentation.payload import ContentReader  # noqa: PLC0415 - hashing is loaded when used
-
-        if self.span.is_recording():
-            self.span.set_attributes(ContentReader().input_attributes(value))
-
-    @never_raises("call.record_output")
-    def record_output(self, value: object) -> None:
-        """Record size, hash and fragment hashes of the result, never the text."""
-        from otel_wfperf.instrumentation.payload import ContentReader  # noqa: PLC0415 - as above
-
-        if self.span.is_recording():
-            self.span.set_attributes(ContentReader().output_attributes(value))
-
     def end(
         self,
         error: BaseException | None = None,
         *,
         error_type: str | None = None,
         attributes: Mapping[str, Any] | None = None,
+        end_ns: int | None = None,
     ) -> None:
         """End the operation; later calls do nothing.
 
@@ -189,17 +94,41 @@ class Call:
             error: What it raised; an early exit, such as a cancellation, is not an error.
             error_type: Kind of a failure that was reported without an exception.
             attributes: Last facts to record.
+            end_ns: When it ended (nanoseconds since the Unix epoch); None = now.
         """
         if self.ended:
             return
         self.ended = True
-        with failures_counted("call.end"):
+        try:
             raised = None if error is None or is_early_exit(error) else error_name(error)
-            self._end(raised or error_type, attributes or {})
+            self._end(raised or error_type, attributes or {}, time.time_ns() if end_ns is None else end_ns)
+        except Exception:  # noqa: BLE001 - as in failures_counted, which costs a tenth of all this
+            count_failure("call.end")
 
-    def _end(self, error_type: str | None, attributes: Mapping[str, Any]) -> None:
-        end_ns = time.time_ns()
+    def _end(self, error_type: str | None, attributes: Mapping[str, Any], end_ns: int) -> None:
         cpu_time_s = self._cpu_time_s()
+        try:
+            self._end_span(error_type, attributes, end_ns=end_ns, cpu_time_s=cpu_time_s)
+        finally:
+            # Whatever a span processor of the user raises: an agent that started is counted out.
+            METRICS.finished(
+                Finished(
+                    kind=self.kind,
+                    name=self.name,
+                    workflow=self.workflow,
+                    agent=self.agent,
+                    duration_s=max(0, end_ns - self._start_ns) / 1e9,
+                    cpu_time_s=cpu_time_s,
+                    error_type=error_type,
+                    start=self.attributes,
+                    end=attributes,
+                    context=self.context,
+                )
+            )
+
+    def _end_span(
+        self, error_type: str | None, attributes: Mapping[str, Any], *, end_ns: int, cpu_time_s: float | None
+    ) -> None:
         if self.span.is_recording():
             last = dict(attributes)
             if cpu_time_s is not None:
@@ -214,20 +143,6 @@ class Call:
                 self.span.set_status(Status(StatusCode.ERROR, error_type))
             self.span.set_attributes(last)
         self.span.end(end_ns)
-        METRICS.finished(
-            Finished(
-                kind=self.kind,
-                name=self.name,
-                workflow=self.workflow,
-                agent=self.agent,
-                duration_s=max(0, end_ns - self._start_ns) / 1e9,
-                cpu_time_s=cpu_time_s,
-                error_type=error_type,
-                start=self.attributes,
-                end=attributes,
-                context=self.context,
-            )
-        )
 
     def _cpu_time_s(self) -> float | None:
         if self._loop is not None or self._thread_id != threading.get_ident():

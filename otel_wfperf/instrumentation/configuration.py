@@ -7,7 +7,8 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -15,10 +16,11 @@ from opentelemetry import metrics, trace
 
 from otel_wfperf import semconv
 from otel_wfperf.errors import ConfigError
-from otel_wfperf.instrumentation.failures import count_failure, failures_counted
+from otel_wfperf.instrumentation.failures import failures_counted
 from otel_wfperf.instrumentation.metrics import METRICS
 from otel_wfperf.instrumentation.resources import SAMPLER
 from otel_wfperf.instrumentation.settings import InstrumentationSettings
+from otel_wfperf.instrumentation.stepping_aside import step_aside_in_metrics, step_aside_in_tracing
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -48,7 +50,8 @@ def configure(
 ) -> None:
     """Send spans and metrics to a sidecar, where the program has not set up OpenTelemetry itself.
 
-    A provider that exists already is never replaced, and nothing is added to it. An argument
+    A provider that exists already is never replaced, nothing is added to it, and one that the
+    program sets later takes the place of what is set up here. An argument
     goes before the environment variable (``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_SERVICE_NAME``,
     ``OTEL_EXPORTER_OTLP_PROTOCOL``), which goes before the default. All other ``OTEL_*``
     variables mean what the OpenTelemetry specification says.
@@ -64,44 +67,54 @@ def configure(
     """
     if InstrumentationSettings.from_environment().disabled:
         return
-    chosen = protocol or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "grpc"
-    if chosen not in _DEFAULT_ENDPOINTS:
-        raise ConfigError(f"protocol: {chosen!r} is not known; use grpc or http/protobuf")
-    target = endpoint or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or _DEFAULT_ENDPOINTS[chosen]
-    if not urlsplit(target).hostname:
-        raise ConfigError(f"endpoint: {target!r} is not a URL; write it as {_DEFAULT_ENDPOINTS[chosen]}")
+    targets = {signal: _Target.of(signal, endpoint, protocol) for signal in ("traces", "metrics")}
     with failures_counted("configure"), _configured:
-        _set_up(_Target(chosen, target, is_explicit=endpoint is not None), service_name)
+        _set_up(targets, service_name)
     METRICS.agent_capacity = agent_capacity
     if InstrumentationSettings.from_environment().resources:
         with failures_counted("resources.start"):
             SAMPLER.start()
 
 
+@dataclass(frozen=True, slots=True)
 class _Target:
-    """Where telemetry goes."""
+    """Where the telemetry of one signal goes.
 
-    def __init__(self, protocol: str, endpoint: str, *, is_explicit: bool) -> None:
-        self.protocol = protocol
-        self.endpoint = endpoint.rstrip("/")
-        self._is_explicit = is_explicit
+    Attributes:
+        protocol: See :func:`configure`.
+        url: What the exporter sends to.
+    """
 
-    def arguments(self, signal: str) -> dict[str, Any]:
-        """Return the exporter's arguments for ``traces`` or ``metrics``."""
-        arguments: dict[str, Any] = {}
-        # The exporters read the variables of their own signal when they are given no endpoint.
-        own_variable = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
-        if self._is_explicit or not own_variable:
-            arguments["endpoint"] = self.endpoint if self.protocol == "grpc" else f"{self.endpoint}/v1/{signal}"
+    protocol: str
+    url: str
+
+    @classmethod
+    def of(cls, signal: str, endpoint: str | None, protocol: str | None) -> _Target:
+        """Choose for ``traces`` or ``metrics``; the variable of a signal goes before the general one."""
+        chosen = protocol or _variable(signal, "PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "grpc"
+        if chosen not in _DEFAULT_ENDPOINTS:
+            raise ConfigError(f"protocol: {chosen!r} is not known; use grpc or http/protobuf")
+        # Source: OTLP exporter specification: the endpoint of one signal is used as it is, without a path added.
+        url = None if endpoint else _variable(signal, "ENDPOINT")
+        if url is None:
+            base = endpoint or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or _DEFAULT_ENDPOINTS[chosen]
+            url = base if chosen == "grpc" else f"{base.rstrip('/')}/v1/{signal}"
+        if not urlsplit(url).hostname:
+            raise ConfigError(f"endpoint: {url!r} is not a URL; write it as {_DEFAULT_ENDPOINTS[chosen]}")
+        return cls(chosen, url)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the exporter's arguments."""
+        arguments: dict[str, Any] = {"endpoint": self.url}
         if "OTEL_EXPORTER_OTLP_TIMEOUT" not in os.environ:
             arguments["timeout"] = _EXPORT_TIMEOUT_S
-        if self.protocol == "grpc" and self.endpoint.startswith("http://"):
+        if self.protocol == "grpc" and self.url.startswith("http://"):
             arguments["insecure"] = True
         return arguments
 
     def answers(self) -> bool:
         """Tell whether something listens there now."""
-        url = urlsplit(self.endpoint)
+        url = urlsplit(self.url)
         port = url.port or (443 if url.scheme == "https" else 80)
         try:
             socket.create_connection((url.hostname or "", port), timeout=_CONNECT_TIMEOUT_S).close()
@@ -110,21 +123,20 @@ class _Target:
         return True
 
 
-def _set_up(target: _Target, service_name: str | None) -> None:
-    has_tracing = not _is_default(trace.get_tracer_provider())
-    has_metrics = not _is_default(metrics.get_meter_provider())
-    wants_tracing = os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "none" and not has_tracing
-    wants_metrics = os.environ.get("OTEL_METRICS_EXPORTER", "otlp") != "none" and not has_metrics
-    if not (wants_tracing or wants_metrics):
+def _variable(signal: str, setting: str) -> str | None:
+    return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{setting}") or None
+
+
+def _set_up(targets: Mapping[str, _Target], service_name: str | None) -> None:
+    shutdowns: dict[_Target, Callable[[], None]] = {}
+    if os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "none" and _is_default(trace.get_tracer_provider()):
+        shutdowns[targets["traces"]] = _set_up_tracing(targets["traces"], service_name)
+    if os.environ.get("OTEL_METRICS_EXPORTER", "otlp") != "none" and _is_default(metrics.get_meter_provider()):
+        shutdowns[targets["metrics"]] = _set_up_metrics(targets["metrics"], service_name)
+    if not shutdowns:
         return
-    resource = _resource(service_name)
-    shutdowns: list[Callable[[], None]] = []
-    if wants_tracing:
-        shutdowns.append(_set_up_tracing(target, resource))
-    if wants_metrics:
-        shutdowns.append(_set_up_metrics(target, resource))
     _log_once_per_message()
-    atexit.register(_flush_at_exit, target, shutdowns)
+    atexit.register(_Flush(shutdowns).run_at_exit)
 
 
 def _is_default(provider: object) -> bool:
@@ -138,7 +150,7 @@ def _resource(service_name: str | None) -> Resource:
     return Resource.create({semconv.SERVICE_NAME: service_name} if service_name else {})
 
 
-def _set_up_tracing(target: _Target, resource: Resource) -> Callable[[], None]:
+def _set_up_tracing(target: _Target, service_name: str | None) -> Callable[[], None]:
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - as above
 
@@ -146,22 +158,24 @@ def _set_up_tracing(target: _Target, resource: Resource) -> Callable[[], None]:
     if target.protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - as above
 
-        exporter = OTLPSpanExporter(**target.arguments("traces"))
+        exporter = OTLPSpanExporter(**target.arguments())
     else:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - as above
             OTLPSpanExporter as HttpSpanExporter,
         )
 
-        exporter = HttpSpanExporter(**target.arguments("traces"))
+        exporter = HttpSpanExporter(**target.arguments())
     # Our own exit handler bounds the time that the flush may take; the SDK's waits up to 30 s.
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider = TracerProvider(resource=_resource(service_name), shutdown_on_exit=False)
     delay_ms = None if "OTEL_BSP_SCHEDULE_DELAY" in os.environ else _SCHEDULE_DELAY_MS
-    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=delay_ms))
+    processor = BatchSpanProcessor(exporter, schedule_delay_millis=delay_ms)
+    provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
+    step_aside_in_tracing(provider, processor)
     return provider.shutdown
 
 
-def _set_up_metrics(target: _Target, resource: Resource) -> Callable[[], None]:
+def _set_up_metrics(target: _Target, service_name: str | None) -> Callable[[], None]:
     from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415 - as above
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415 - as above
 
@@ -169,37 +183,51 @@ def _set_up_metrics(target: _Target, resource: Resource) -> Callable[[], None]:
     if target.protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - as above
 
-        exporter = OTLPMetricExporter(**target.arguments("metrics"))
+        exporter = OTLPMetricExporter(**target.arguments())
     else:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415 - as above
             OTLPMetricExporter as HttpMetricExporter,
         )
 
-        exporter = HttpMetricExporter(**target.arguments("metrics"))
+        exporter = HttpMetricExporter(**target.arguments())
     interval_ms = None if "OTEL_METRIC_EXPORT_INTERVAL" in os.environ else _METRIC_INTERVAL_MS
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=interval_ms)
-    provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+    provider = MeterProvider([reader], resource=_resource(service_name), shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
     METRICS.use_meter_provider(provider)
+    step_aside_in_metrics(provider)
     return provider.shutdown
 
 
-def _flush_at_exit(target: _Target, shutdowns: list[Callable[[], None]]) -> None:
-    """Send what is left, if anybody answers; give up after a short time."""
-    SAMPLER.stop()
-    if not target.answers():
-        return
+class _Flush:
+    """Sends what is left when the program ends, if anybody answers, and gives up after a short time."""
 
-    def flush() -> None:
-        for shutdown in shutdowns:
-            try:
+    def __init__(self, shutdowns: Mapping[_Target, Callable[[], None]]) -> None:
+        self._shutdowns = shutdowns
+        self._is_due = threading.Event()
+        # CPython 3.12 and later start no thread at exit, so this one waits from the beginning.
+        self._thread = threading.Thread(target=self._run_when_due, name="otel-wfperf-flush", daemon=True)
+        self._thread.start()
+
+    def run_at_exit(self) -> None:
+        SAMPLER.stop()
+        self._shutdowns = {target: shutdown for target, shutdown in self._shutdowns.items() if target.answers()}
+        if not self._shutdowns:
+            return
+        if not self._thread.is_alive():  # in a forked child
+            self._run()
+            return
+        self._is_due.set()
+        self._thread.join(_EXIT_FLUSH_S)
+
+    def _run_when_due(self) -> None:
+        self._is_due.wait()
+        self._run()
+
+    def _run(self) -> None:
+        for shutdown in self._shutdowns.values():
+            with failures_counted("configure.flush"):
                 shutdown()
-            except Exception:  # noqa: BLE001 - at exit, nobody is left to care
-                count_failure("configure.flush")
-
-    thread = threading.Thread(target=flush, name="otel-wfperf-flush", daemon=True)
-    thread.start()
-    thread.join(_EXIT_FLUSH_S)
 
 
 def _log_once_per_message() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,10 +30,20 @@ def count_failure(where: str) -> None:
     _counts[where] += 1
     if _counts[where] == 1:
         _logger.warning(
-            "otel-wfperf: %s failed; the program goes on unmeasured there, and further failures of it are only counted",
+            "otel-wfperf: %s failed; the program goes on unmeasured there, and further failures of it are only counted"
+            "%s",
             where,
-            exc_info=sys.exception(),
+            _described(sys.exception()),
         )
+
+
+def _described(error: BaseException | None) -> str:
+    """Say what went wrong and where, without the message: it may quote what a prompt says."""
+    if error is None:
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = (f"\n  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
+    return f"; {type(error).__qualname__} at{''.join(places)}"
 
 
 def failure_counts() -> Mapping[str, int]:

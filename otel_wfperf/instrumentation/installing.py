@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import RLock
 from typing import Final
 
-from otel_wfperf.instrumentation.failures import count_failure, failures_counted
+from otel_wfperf.instrumentation.failures import failures_counted
 from otel_wfperf.instrumentation.integration import INTEGRATIONS, Integration
 from otel_wfperf.instrumentation.patching import Undo, when_imported
 from otel_wfperf.instrumentation.settings import InstrumentationSettings
@@ -36,8 +36,8 @@ class Instrumentation:
             if integration.name in self._undo:
                 return
             undo = self._undo[integration.name] = []
-            for module, hook in integration.hooks().items():
-                when_imported(module, self._guarded(integration, hook, undo))
+        for module, hook in integration.hooks().items():
+            when_imported(module, self._guarded(integration, hook, undo))
 
     def remove(self, name: str | None = None) -> None:
         """Take back one integration, or all of them; hooks that still wait will do nothing."""
@@ -49,18 +49,22 @@ class Instrumentation:
 
     def _guarded(self, integration: Integration, hook: Callable[[], Undo], undo: list[Undo]) -> Callable[[], None]:
         def run() -> None:
-            with self._lock:
-                # The list is replaced when the integration is removed and installed again.
-                if self._undo.get(integration.name) is not undo:
-                    return
+            # The list is replaced when the integration is removed and installed again.
+            if self._undo.get(integration.name) is not undo:
+                return
+            with failures_counted(f"{integration.name}.instrument"):
                 problem = _problem(integration)
                 if problem is not None:
                     _warn_once(integration.name, problem)
                     return
-                try:
-                    undo.append(hook())
-                except Exception:  # noqa: BLE001 - the framework must work without us
-                    count_failure(f"{integration.name}.instrument")
+                # Without the lock: a hook imports modules, and whoever imports one of them may be waiting here.
+                take_back = hook()
+                with self._lock:
+                    is_wanted = self._undo.get(integration.name) is undo
+                    if is_wanted:
+                        undo.append(take_back)
+                if not is_wanted:
+                    take_back()
 
         return run
 

@@ -7,12 +7,13 @@ knows nothing of it otherwise: each callback swallows and counts its own failure
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from opentelemetry import context as otel_context
 
+from otel_wfperf.instrumentation.call import Call
 from otel_wfperf.instrumentation.failures import never_raises
 from otel_wfperf.instrumentation.langchain_runs import Run, Runs
 
@@ -41,6 +42,18 @@ class RunCallbacks(BaseCallbackHandler):
         self._is_recorded_elsewhere = is_recorded_elsewhere
         self._active = True
 
+    def __copy__(self) -> Self:
+        """Return the handler itself: a copied config or manager still belongs to the same runs."""
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        """As above."""
+        return self
+
+    def __reduce__(self) -> tuple[type[BaseCallbackHandler], tuple[()]]:
+        """Be nobody in another process, which has its own handler if it is recorded at all."""
+        return BaseCallbackHandler, ()
+
     def stop(self) -> None:
         """Record no further run; those that are open still end."""
         self._active = False
@@ -63,6 +76,12 @@ class RunCallbacks(BaseCallbackHandler):
             # Never detached: LangChain made this context for one call and throws it away.
             otel_context.attach(run.context)
 
+    @never_raises("langchain.call_of")
+    def call_of(self, run_id: UUID) -> Call | None:
+        """Return the operation of an open run."""
+        run = self.runs.find(run_id)
+        return run.call if run is not None else None
+
     def start(
         self, run_id: UUID, parent_run_id: UUID | None, name: str, metadata: Mapping[str, Any] | None
     ) -> Run | None:
@@ -72,15 +91,13 @@ class RunCallbacks(BaseCallbackHandler):
             not self._active or otel_context.get_value(_SUPPRESSED) or self._is_recorded_elsewhere()
         ):
             return None
-        return self.runs.add(Run(run_id, name, metadata or {}, parent))
+        return self.runs.add(run_id, Run(run_id, name, metadata or {}, parent))
 
     def fail(self, run_id: UUID, error: BaseException) -> None:
         """End a run that raised."""
         run = self.runs.remove(run_id)
-        if run is not None and run.call is not None:
-            if run.inner is not None:
-                run.inner.end(error)
-            run.call.end(error)
+        if run is not None:
+            run.end(error)
 
 
 def result_attributes(run: Run, value: object) -> dict[str, Any]:

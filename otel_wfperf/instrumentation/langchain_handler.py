@@ -38,11 +38,8 @@ class WorkflowHandler(ModelCallbacks):
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
         """End a chain."""
         run = self.runs.remove(run_id)
-        if run is None or run.call is None:
-            return
-        if run.inner is not None:
-            run.inner.end()
-        run.call.end(attributes=result_attributes(run, outputs))
+        if run is not None:
+            run.end(attributes=result_attributes(run, outputs))
 
     @never_raises("langchain.on_chain_error")
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
@@ -81,12 +78,11 @@ class WorkflowHandler(ModelCallbacks):
     def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
         """End a tool."""
         run = self.runs.remove(run_id)
-        if run is None or run.call is None:
-            return
-        # ToolNode and handle_tool_error turn exceptions into messages for the model.
-        failed = getattr(output, "status", None) == "error"
-        result = result_attributes(run, getattr(output, "content", output))
-        run.call.end(error_type="tool_error" if failed else None, attributes=result)
+        if run is not None:
+            # ToolNode and handle_tool_error turn exceptions into messages for the model.
+            failed = getattr(output, "status", None) == "error"
+            result = result_attributes(run, getattr(output, "content", output))
+            run.end(error_type="tool_error" if failed else None, attributes=result)
 
     @never_raises("langchain.on_tool_error")
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
@@ -120,8 +116,8 @@ class WorkflowHandler(ModelCallbacks):
     def on_retriever_end(self, documents: Any, *, run_id: UUID, **_: Any) -> None:
         """End a retrieval."""
         run = self.runs.remove(run_id)
-        if run is not None and run.call is not None:
-            run.call.end(attributes=result_attributes(run, documents))
+        if run is not None:
+            run.end(attributes=result_attributes(run, documents))
 
     @never_raises("langchain.on_retriever_error")
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:

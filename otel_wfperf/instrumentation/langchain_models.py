@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from opentelemetry.trace import SpanKind
 
 from otel_wfperf import semconv
 from otel_wfperf.instrumentation.call import start_call
-from otel_wfperf.instrumentation.failures import never_raises
+from otel_wfperf.instrumentation.failures import failures_counted, never_raises
 from otel_wfperf.instrumentation.langchain_callbacks import RunCallbacks, runnable_name, without_none
 from otel_wfperf.instrumentation.langchain_messages import (
     Message,
@@ -48,8 +48,8 @@ class ModelCallbacks(RunCallbacks):
         """Start a call of a chat model."""
         run = self.start(run_id, parent_run_id, runnable_name(serialized), metadata)
         if run is not None:
-            prompt = Prompt(map(Message.of, messages[0] if messages else ()))
-            self._start_model(run, semconv.CHAT, prompt, kwargs.get("invocation_params") or {})
+            self._start_model(run, semconv.CHAT, kwargs.get("invocation_params") or {})
+            self._describe(run, map(Message.of, messages[0] if messages else ()))
 
     @never_raises("langchain.on_llm_start")
     def on_llm_start(
@@ -65,8 +65,8 @@ class ModelCallbacks(RunCallbacks):
         """Start a call of a model that completes text."""
         run = self.start(run_id, parent_run_id, runnable_name(serialized), metadata)
         if run is not None:
-            prompt = Prompt([Message("human", (prompts[0] if prompts else "",))])
-            self._start_model(run, semconv.TEXT_COMPLETION, prompt, kwargs.get("invocation_params") or {})
+            self._start_model(run, semconv.TEXT_COMPLETION, kwargs.get("invocation_params") or {})
+            self._describe(run, [Message("human", (prompts[0] if prompts else "",))])
 
     @never_raises("langchain.on_llm_new_token")
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **_: Any) -> None:
@@ -88,25 +88,30 @@ class ModelCallbacks(RunCallbacks):
         run = self.runs.remove(run_id)
         if run is None or run.call is None:
             return
-        message = response_message(response)
-        turn = response_id(message) or str(run_id)
-        turns = run.execution.turns
-        for call_id in tool_call_ids(message):
-            turns[call_id] = turn
-        while len(turns) > _MAX_TURNS:
-            turns.pop(next(iter(turns)))
-        recording = run.call.span.is_recording()
-        attributes = response_attributes(response, run.execution.content) if recording else {}
+        attributes: dict[str, Any] = {}
+        # Whatever an unusual answer does to the reading of it, the call has ended.
+        with failures_counted("langchain.response"):
+            self._remember_turn(run, response_message(response), fallback=str(run_id))
+            if run.call.span.is_recording():
+                attributes = response_attributes(response, run.execution.content)
         if run.first_token_ns:
             attributes[semconv.TIME_TO_FIRST_CHUNK] = (run.first_token_ns - run.start_ns) / 1e9
-        run.call.end(attributes=attributes)
+        run.end(attributes=attributes)
 
     @never_raises("langchain.on_llm_error")
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         """End a model call that raised."""
         self.fail(run_id, error)
 
-    def _start_model(self, run: Run, operation: str, prompt: Prompt, params: Mapping[str, Any]) -> None:
+    def _remember_turn(self, run: Run, message: BaseMessage | None, *, fallback: str) -> None:
+        turns = run.execution.turns
+        turn = response_id(message) or fallback
+        for call_id in tool_call_ids(message):
+            turns[call_id] = turn
+        while len(turns) > _MAX_TURNS:
+            turns.pop(next(iter(turns)))
+
+    def _start_model(self, run: Run, operation: str, params: Mapping[str, Any]) -> None:
         model = str(run.metadata.get("ls_model_name") or params.get("model") or params.get("model_name") or run.name)
         agent = run.anchor.agent if run.anchor is not None else None
         attributes = {
@@ -125,8 +130,13 @@ class ModelCallbacks(RunCallbacks):
             span_kind=SpanKind.CLIENT,
             start_ns=run.start_ns,
         )
-        speaker = agent or run.node or ""
+
+    @never_raises("langchain.prompt")
+    def _describe(self, run: Run, messages: Iterable[Message]) -> None:
+        if run.call is None or not run.call.span.is_recording():
+            return
+        prompt = Prompt(messages)
+        speaker = run.call.agent or run.node or ""
         previous = run.execution.prompts.get(speaker)
         run.execution.prompts[speaker] = prompt.signature
-        if run.call.span.is_recording():
-            run.call.span.set_attributes(prompt.attributes(previous, run.execution.content))
+        run.call.span.set_attributes(prompt.attributes(previous, run.execution.content))

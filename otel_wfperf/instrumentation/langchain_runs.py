@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter
+import weakref
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from threading import Lock
+from functools import lru_cache
+from threading import RLock
 from typing import Any, Final
 from uuid import UUID
 
@@ -63,6 +65,8 @@ class Run:
     Attributes:
         call: Its own operation; None = it has no span.
         inner: The agent inside a node that is both a phase and an agent; ends first.
+        key: Its run id as a number.
+        run_id: Its run id, not kept alive: once LangChain drops it, nobody can report the end any more.
         anchor: Its own operation or that of the nearest run above that has one.
         context: Where its children belong.
         first_token_ns: When the first token came (nanoseconds since the Unix epoch); 0 = not yet.
@@ -75,6 +79,7 @@ class Run:
         "execution",
         "first_token_ns",
         "inner",
+        "key",
         "metadata",
         "name",
         "parent",
@@ -84,7 +89,8 @@ class Run:
 
     def __init__(self, run_id: UUID, name: str, metadata: Mapping[str, Any], parent: Run | None) -> None:
         """Place a run below its parent, or below whatever is current for an outermost one."""
-        self.run_id = run_id
+        self.key = run_id.int
+        self.run_id: weakref.ref[UUID] | None = None
         self.name = name
         self.metadata = metadata
         self.parent = parent
@@ -106,7 +112,8 @@ class Run:
             self.anchor = self.parent.anchor
             # Inside the parent's own code the current context is better than the parent's: the user's
             # own spans and operations count. Elsewhere, such as in a pool's thread, it says nothing.
-            self.context = otel_context.get_current() if _is_inside(self.anchor) else self.parent.context
+            is_inside = self.anchor is not None and _is_inside(self.anchor)
+            self.context = otel_context.get_current() if is_inside else self.parent.context
 
     @property
     def node(self) -> str | None:
@@ -128,38 +135,69 @@ class Run:
         self.context = call.context
         return call
 
+    def end(
+        self,
+        error: BaseException | None = None,
+        *,
+        error_type: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        end_ns: int | None = None,
+    ) -> None:
+        """End its operation, if it has one, as :meth:`Call.end` does."""
+        if self.inner is not None:
+            self.inner.end(error, end_ns=end_ns)
+        if self.call is not None:
+            self.call.end(error, error_type=error_type, attributes=attributes, end_ns=end_ns)
+
 
 class Runs:
-    """The runs that have started and not ended."""
+    """The runs that have started and not ended.
 
-    # Chosen: far above what one process runs at once; only runs whose end is never reported reach it.
+    LangChain does not report the end of a model or tool call that is cancelled (langchain-core 1.7.2).
+    Such a run ends when LangChain drops its id.
+    """
+
+    # Chosen: far above what one process runs at once; only runs whose id somebody keeps reach it.
     max_runs = 50_000
 
     def __init__(self) -> None:
         """Start empty."""
-        self._by_id: dict[UUID, Run] = {}
-        self._promoting = Lock()
+        self._by_key: dict[int, Run] = {}
+        # Key and time (nanoseconds since the Unix epoch) of runs whose id was dropped before their end.
+        self._dropped: deque[tuple[int, int]] = deque()
+        self._promoting = RLock()
 
     def __len__(self) -> int:
         """How many runs are open (count)."""
-        return len(self._by_id)
+        return len(self._by_key)
 
     def find(self, run_id: UUID | None) -> Run | None:
         """Return an open run."""
-        return self._by_id.get(run_id) if run_id is not None else None
+        return self._by_key.get(run_id.int) if run_id is not None else None
 
-    def add(self, run: Run) -> Run:
+    def add(self, run_id: UUID, run: Run) -> Run:
         """Remember a run; the oldest one is ended and forgotten when there are too many."""
-        self._by_id[run.run_id] = run
-        if len(self._by_id) > self.max_runs:
-            oldest = self._by_id.pop(next(iter(self._by_id)))
-            if oldest.call is not None:
-                oldest.call.end()
+        if self._dropped:
+            self.end_dropped()
+        key, dropped = run.key, self._dropped
+        # A reference may die anywhere, even while a lock is held: note that, and end the run later.
+        run.run_id = weakref.ref(run_id, lambda _: dropped.append((key, time.time_ns())))
+        self._by_key[key] = run
+        if len(self._by_key) > self.max_runs:
+            self._by_key.pop(next(iter(self._by_key))).end()
         return run
 
     def remove(self, run_id: UUID) -> Run | None:
         """Forget a run that ended and return it."""
-        return self._by_id.pop(run_id, None)
+        return self._by_key.pop(run_id.int, None)
+
+    def end_dropped(self) -> None:
+        """End the runs whose end will never be reported."""
+        while self._dropped:
+            key, end_ns = self._dropped.popleft()
+            run = self._by_key.pop(key, None)
+            if run is not None:
+                run.end(end_ns=end_ns)
 
     def start_chain(self, run: Run, tags: Sequence[str], run_type: str | None, inputs: object) -> None:
         """Decide what a chain run is, and start its operation if it has one."""
@@ -194,15 +232,14 @@ def is_node(run: Run, tags: Sequence[str]) -> bool:
     return is_task and (run.parent is None or run.parent.metadata.get("langgraph_path") != path)
 
 
+@lru_cache(maxsize=1024)
 def is_agent_name(name: str) -> bool:
     """Tell whether a run's name says that it is an agent."""
     return _AGENT_WORD.search(name) is not None
 
 
-def _is_inside(anchor: Call | None) -> bool:
+def _is_inside(anchor: Call) -> bool:
     """Tell whether the caller runs inside this operation."""
-    if anchor is None:
-        return False
     call = current_operation()
     while call is not None:
         if call is anchor:
@@ -264,9 +301,9 @@ def _start_agent(run: Run, name: str) -> None:
 def _start_node(run: Run, inputs: object) -> None:
     name, metadata = run.name, run.metadata
     step = metadata.get("langgraph_step")
-    parent_id = run.parent.run_id if run.parent is not None else None
+    parent_key = run.parent.key if run.parent is not None else None
     # A retry is a new run of the same task. Its path names the task within one step of one graph.
-    task = (parent_id, step, name, metadata.get("langgraph_path"))
+    task = (parent_key, step, name, metadata.get("langgraph_path"))
     run.execution.attempts[task] += 1
     attributes: dict[str, AttributeValue] = {
         semconv.PHASE_NAME: name,

@@ -10,10 +10,15 @@ Hooks, checked with langchain-core 1.7.2 and langgraph 1.2.22:
   and nowhere else. A handler cannot do this: LangChain ends asynchronous runs in another
   task, where an attached context cannot be detached, and it would leak to the consumer of
   a stream.
+* ``BaseChatModel._generate_with_cache`` and ``_agenerate_with_cache``: run the provider's code
+  inside the model call, so that spans of its HTTP client belong there, and tell when it was
+  cancelled, which LangChain does not report. ``model.stream()`` and ``astream()`` outside of a
+  graph's own streaming do not come through here: their HTTP spans stay beside the model call.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -21,8 +26,9 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from otel_wfperf.instrumentation.call import add_early_exit, remove_early_exit
+from otel_wfperf.instrumentation.call import Call, add_early_exit, attach, remove_early_exit
 from otel_wfperf.instrumentation.patching import Undo, replace
+from otel_wfperf.instrumentation.resources import SAMPLER
 from otel_wfperf.instrumentation.settings import InstrumentationSettings
 
 if TYPE_CHECKING:
@@ -61,6 +67,7 @@ class LangGraphIntegration:
             "langchain_core.tracers.context": self._add_handler,
             "langchain_core.runnables.config": self._attach_in_langchain,
             "langgraph._internal._runnable": self._attach_in_langgraph,
+            "langchain_core.language_models.chat_models": self._attach_in_models,
             "langgraph.errors": _expect_interrupts,
         }
 
@@ -72,10 +79,13 @@ class LangGraphIntegration:
         handler = self._handler = WorkflowHandler(self._is_recorded_elsewhere)
         variable: ContextVar[WorkflowHandler | None] = ContextVar("otel_wfperf_handler", default=handler)
         context.register_configure_hook(variable, inheritable=True)
+        end_dropped = handler.runs.end_dropped
+        SAMPLER.after_sample.append(end_dropped)
 
         def undo() -> None:
             self._handler = None
             handler.stop()
+            SAMPLER.after_sample.remove(end_dropped)
             # There is no public way to take a hook back; a stopped handler that stays is only a little slower.
             hooks = getattr(context, "_configure_hooks", [])
             hooks[:] = [hook for hook in hooks if hook[0] is not variable]
@@ -101,6 +111,46 @@ class LangGraphIntegration:
             return result
 
         return set_config_context
+
+    def _attach_in_models(self) -> Undo:
+        from langchain_core.language_models.chat_models import BaseChatModel  # noqa: PLC0415 - as above
+
+        undo = (
+            replace(BaseChatModel, "_generate_with_cache", self._inside),
+            replace(BaseChatModel, "_agenerate_with_cache", self._inside_async),
+        )
+
+        def undo_both() -> None:
+            for each in undo:
+                each()
+
+        return undo_both
+
+    def _inside(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def generate(*args: Any, **kwargs: Any) -> Any:
+            with attach(self._model_call(kwargs)):
+                return original(*args, **kwargs)
+
+        return generate
+
+    def _inside_async(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        async def generate(*args: Any, **kwargs: Any) -> Any:
+            call = self._model_call(kwargs)
+            with attach(call):
+                try:
+                    return await original(*args, **kwargs)
+                except asyncio.CancelledError as cancelled:
+                    if call is not None:
+                        call.end(cancelled)
+                    raise
+
+        return generate
+
+    def _model_call(self, arguments: Mapping[str, Any]) -> Call | None:
+        handler, run_manager = self._handler, arguments.get("run_manager")
+        return None if handler is None or run_manager is None else handler.call_of(run_manager.run_id)
 
     def _is_recorded_elsewhere(self) -> bool:
         other = other_instrumentation()

@@ -7,23 +7,27 @@ reader that collects. Without either, each operation past the 4096th records two
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
-from threading import Lock
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from threading import Lock, RLock
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from opentelemetry import metrics
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
 
 from otel_wfperf import semconv
-from otel_wfperf.instrumentation.failures import count_failure
+from otel_wfperf.instrumentation.failures import count_failure, failures_counted
 from otel_wfperf.instrumentation.resources import SAMPLER
 from otel_wfperf.instrumentation.tracing import package_version
 
 # Chosen: the entries hold about 2 MB then.
 _MAX_WAITING: Final = 4096
+_Observe: TypeAlias = Callable[[CallbackOptions], Iterable[Observation]]
+# Totals by metric and attributes.
+_Sums: TypeAlias = "Counter[tuple[str, tuple[tuple[str, Any], ...]]]"
 _TASKS: Final = frozenset({"phase", "agent", "tool"})
 
 
@@ -68,12 +72,14 @@ class WorkflowMetrics:
         self.agent_capacity: int | None = None
         self._waiting: deque[Finished | tuple[semconv.MetricName, Mapping[str, Any]]] = deque()
         self._recording = Lock()
+        self._meter: Meter | None = None
         self._instruments: Mapping[str, Any] = {}
         self._agents = _ActiveAgents()
 
     def use_meter_provider(self, provider: MeterProvider | None = None) -> None:
         """Create the instruments on this provider; None = the global one."""
         meter = (provider or metrics.get_meter_provider()).get_meter(semconv.INSTRUMENTATION_SCOPE, package_version())
+        self._meter = meter
         self._instruments = _instruments(meter)
         self._observe(meter)
 
@@ -108,36 +114,53 @@ class WorkflowMetrics:
         finally:
             self._recording.release()
 
+    def after_fork_in_child(self) -> None:
+        """Leave to the parent what it noted; a lock that one of its threads held would never be free again."""
+        self._waiting.clear()
+        self._recording = Lock()
+        self._agents = _ActiveAgents()
+
     def _record_waiting(self, limit: int) -> None:
         if not self._instruments:
             self.use_meter_provider()
         # Counters are summed here first: adding to an instrument costs more than all the rest.
-        sums: Counter[tuple[str, tuple[tuple[str, Any], ...]]] = Counter()
+        sums: _Sums = Counter()
         for _ in range(min(limit, len(self._waiting))):
             entry = self._waiting.popleft()
-            if not isinstance(entry, Finished):
-                sums[entry[0].name, tuple(entry[1].items())] += 1
-                continue
-            for metric, value, attributes in _measurements(entry):
-                if entry.error_type is not None and semconv.ERROR_TYPE in metric.attributes:
-                    attributes[semconv.ERROR_TYPE] = entry.error_type
-                if metric.instrument == "histogram":
-                    self._instruments[metric.name].record(value, attributes, entry.context)
-                else:
-                    sums[metric.name, tuple(attributes.items())] += value  # type: ignore[assignment]  # seconds, too
+            # A label that no meter takes, such as a list, must not cost the other entries.
+            with failures_counted("metrics.record"):
+                self._record(entry, sums)
         for (name, attributes_key), total in sums.items():
-            self._instruments[name].add(total, dict(attributes_key))
+            with failures_counted("metrics.record"):
+                self._instruments[name].add(total, dict(attributes_key))
+
+    def _record(self, entry: Finished | tuple[semconv.MetricName, Mapping[str, Any]], sums: _Sums) -> None:
+        if not isinstance(entry, Finished):
+            sums[entry[0].name, tuple(entry[1].items())] += 1
+            return
+        for metric, value, attributes in _measurements(entry):
+            if entry.error_type is not None and semconv.ERROR_TYPE in metric.attributes:
+                attributes[semconv.ERROR_TYPE] = entry.error_type
+            if metric.instrument == "histogram":
+                self._instruments[metric.name].record(value, attributes, entry.context)
+            else:
+                sums[metric.name, tuple(attributes.items())] += value  # type: ignore[assignment]  # seconds, too
 
     def _observe(self, meter: Meter) -> None:
-        observed = {
+        observed: dict[semconv.MetricName, _Observe] = {
             semconv.PROCESS_MEMORY: self._memory,
             semconv.AGENT_CAPACITY: self._capacity,
             semconv.AGENT_UTILISATION: self._utilisation,
         }
+
+        def unless_replaced(callback: _Observe) -> _Observe:
+            return lambda options: callback(options) if self._meter is meter else ()
+
         for metric, callback in observed.items():
-            meter.create_observable_gauge(metric.name, [callback], metric.unit, metric.description)
+            meter.create_observable_gauge(metric.name, [unless_replaced(callback)], metric.unit, metric.description)
         network = semconv.NETWORK_IO
-        meter.create_observable_counter(network.name, [_network], network.unit, network.description)
+        callbacks = [unless_replaced(_network)]
+        meter.create_observable_counter(network.name, callbacks, network.unit, network.description)
 
     def _memory(self, _options: CallbackOptions) -> Iterable[Observation]:
         # The SDK calls the observable instruments before it reads the others, so whatever
@@ -161,7 +184,8 @@ class _ActiveAgents:
     """How many agents run, and for how long they kept the capacity busy."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        # Reentrant: a signal handler or a finalizer of the same thread may record an agent, too.
+        self._lock = RLock()
         self._active = 0
         self._peak = 0
         self._busy_s = 0.0
@@ -171,7 +195,8 @@ class _ActiveAgents:
         """Count an agent in (1) or out (-1)."""
         with self._lock:
             self._integrate()
-            self._active += by
+            # An agent that ends in a forked child started in the parent.
+            self._active = max(0, self._active + by)
             self._peak = max(self._peak, self._active)
 
     def take_utilisation(self, capacity: int | None) -> float | None:
@@ -273,3 +298,5 @@ def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 METRICS: Final = WorkflowMetrics()
 SAMPLER.after_sample.append(METRICS.record_waiting)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=METRICS.after_fork_in_child)

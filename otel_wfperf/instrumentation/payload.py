@@ -8,12 +8,14 @@ and pydantic models. Work is bounded: what does not fit is left out, and then no
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from otel_wfperf import semconv
 from otel_wfperf.analysis.fragments import merged, packed
 from otel_wfperf.conventions.content import content_hash, fragments_of, size_bytes
+from otel_wfperf.instrumentation.failures import count_failure
 
 # Chosen: looking for fragments in this much new text takes about 3 ms, once per phase or tool call.
 MAX_NEW_CHARS: Final = 16_384
@@ -72,30 +74,38 @@ class ContentReader:
         self._known: dict[tuple[int, int, bool], frozenset[int]] = {}
 
     def input_attributes(self, value: object, *, hashed: bool = True) -> dict[str, Any]:
-        """Describe what an operation was given, as span attributes.
+        """Describe what an operation was given, as span attributes; nothing if it cannot be read.
 
         Args:
             value: The arguments, or the state.
             hashed: Whether to hash it; the state of a graph is never the same twice.
         """
-        payload = read(value)
-        if not payload.is_complete:
-            # Of a part, nothing could be trusted: equal hashes would not mean equal values, and a
-            # missing fragment would not mean that the input does not hold it.
+        try:
+            payload = read(value)
+            if not payload.is_complete:
+                # Of a part, nothing could be trusted: equal hashes would not mean equal values, and a
+                # missing fragment would not mean that the input does not hold it.
+                return {}
+            attributes = self.input_fragments(payload.texts)
+            attributes[semconv.INPUT_BYTES] = payload.size_bytes
+            if hashed:
+                attributes[semconv.INPUT_HASH] = content_hash(payload.canonical)
+        except Exception:  # noqa: BLE001 - live objects: another thread may change them, their methods may raise
+            count_failure("content.input")
             return {}
-        attributes = self.input_fragments(payload.texts)
-        attributes[semconv.INPUT_BYTES] = payload.size_bytes
-        if hashed:
-            attributes[semconv.INPUT_HASH] = content_hash(payload.canonical)
         return attributes
 
     def output_attributes(self, value: object) -> dict[str, Any]:
-        """Describe a result, as span attributes."""
-        payload = read(value)
-        attributes = self.output_fragments(payload.texts)
-        if payload.is_complete:
-            attributes[semconv.OUTPUT_BYTES] = payload.size_bytes
-            attributes[semconv.OUTPUT_HASH] = content_hash(payload.canonical)
+        """Describe a result, as span attributes; nothing if it cannot be read."""
+        try:
+            payload = read(value)
+            attributes = self.output_fragments(payload.texts)
+            if payload.is_complete:
+                attributes[semconv.OUTPUT_BYTES] = payload.size_bytes
+                attributes[semconv.OUTPUT_HASH] = content_hash(payload.canonical)
+        except Exception:  # noqa: BLE001 - as above
+            count_failure("content.output")
+            return {}
         return attributes
 
     def input_fragments(self, texts: Sequence[str], *, max_new_chars: int = MAX_NEW_CHARS) -> dict[str, Any]:
@@ -124,9 +134,15 @@ class ContentReader:
         return samples
 
 
-def _attribute(name: str, samples: Iterable[frozenset[int]]) -> dict[str, Any]:
-    found = merged(samples)
-    return {name: packed(found)} if found else {}
+def _attribute(name: str, samples: Sequence[frozenset[int]]) -> dict[str, Any]:
+    text = _packed(tuple(samples))
+    return {name: text} if text else {}
+
+
+# Chosen: what is current in some executions at once; the largest entries together hold about 2 MB.
+@lru_cache(maxsize=64)
+def _packed(samples: tuple[frozenset[int], ...]) -> str:
+    return packed(merged(samples))
 
 
 class _Walk:

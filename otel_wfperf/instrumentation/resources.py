@@ -84,6 +84,8 @@ class EventLoopLag:
             clock: Monotonic time (seconds).
         """
         self._clock = clock
+        # Reentrant: a signal handler may start an operation in the middle of `watch`.
+        self._lock = threading.RLock()
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self._pending: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, float] = weakref.WeakKeyDictionary()
         self._longest_s = 0.0
@@ -91,7 +93,8 @@ class EventLoopLag:
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ping this loop until it is closed."""
         if loop not in self._loops:
-            self._loops.add(loop)
+            with self._lock:
+                self._loops.add(loop)
 
     def __len__(self) -> int:
         """How many loops are watched (count)."""
@@ -99,7 +102,13 @@ class EventLoopLag:
 
     def ping(self) -> None:
         """Ask every loop for an answer, unless it still owes the previous one."""
-        for loop in list(self._loops):
+        with self._lock:
+            loops = list(self._loops)
+        for loop in loops:
+            if not loop.is_running() and not loop.is_closed():
+                # Between two `run_until_complete`, nobody is kept waiting.
+                self._pending.pop(loop, None)
+                continue
             asked = self._pending.get(loop)
             if asked is not None:
                 self._longest_s = max(self._longest_s, self._clock() - asked)

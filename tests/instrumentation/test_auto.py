@@ -75,3 +75,48 @@ WfperfInstrumentor().uninstrument()
     environment = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
 
     assert output_of(program + SHOW, **environment) == "invoke_workflow g, phase step"
+
+
+TWO_PROVIDERS = """
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+meters = MeterProvider()
+metrics.set_meter_provider(meters)
+"""
+KEPT = "print(trace.get_tracer_provider() is provider, metrics.get_meter_provider() is meters)\n"
+# Nobody listens there.
+NOWHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+
+
+def test_providers_that_the_program_sets_later_take_the_place_of_ours() -> None:
+    answer = output_of(IMPORT + PROVIDER + TWO_PROVIDERS + GRAPH + SHOW + KEPT, **NOWHERE)
+
+    assert answer.splitlines() == ["invoke_workflow g, phase step", "True True"]
+
+
+def test_a_second_provider_of_the_program_is_refused_as_without_us() -> None:
+    done = run_program(
+        IMPORT + PROVIDER + "trace.set_tracer_provider(TracerProvider())\n" + TWO_PROVIDERS + KEPT, **NOWHERE
+    )
+
+    assert (done.stdout.strip(), done.stderr.strip()) == (
+        "True True",
+        "Overriding of current TracerProvider is not allowed",
+    )
+
+
+def test_wfperf_run_sees_what_goes_to_a_provider_that_the_program_sets_later() -> None:
+    processors = "print(*(type(each).__name__ for each in provider._active_span_processor._span_processors))\n"
+
+    answer = output_of(IMPORT + PROVIDER + processors, OTEL_WFPERF_RUN_PID="1", **NOWHERE)
+
+    assert answer == "SimpleSpanProcessor BatchSpanProcessor"
+
+
+def test_an_endpoint_that_cannot_be_used_is_named_and_the_program_goes_on() -> None:
+    done = run_program(IMPORT + "print('on')", OTEL_EXPORTER_OTLP_ENDPOINT="localhost:4317")
+
+    assert (done.returncode, done.stdout.strip()) == (0, "on")
+    assert done.stderr.strip() == (
+        "otel-wfperf sends nothing: endpoint: 'localhost:4317' is not a URL; write it as http://127.0.0.1:4317"
+    )

@@ -186,3 +186,34 @@ def test_two_threads_that_configure_at_once_set_up_one_provider() -> None:
     )
 
     assert answer == "1"
+
+
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"])
+def test_the_variables_of_one_signal_say_where_and_how(variable: str, collector: tuple[int, list[str]]) -> None:
+    port, paths = collector
+    output_of(
+        RECORD,
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"http://127.0.0.1:{port}/own/path",
+        OTEL_METRICS_EXPORTER="none",
+        **{variable: "http/protobuf"},
+    )
+
+    assert paths == ["/own/path"]
+
+
+def test_what_was_recorded_arrives_where_no_thread_can_be_started_at_the_end(collector: tuple[int, list[str]]) -> None:
+    # As in CPython 3.12 and later.
+    refusing = """
+import atexit, threading
+def refuse(*_):
+    raise RuntimeError("can't create new thread at interpreter shutdown")
+atexit.register(setattr, threading.Thread, "start", refuse)
+"""
+    port, paths = collector
+    output_of(
+        RECORD + refusing,
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}",
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+    )
+
+    assert sorted(paths) == ["/v1/metrics", "/v1/traces"]

@@ -9,12 +9,22 @@ from otel_wfperf.instrumentation.settings import InstrumentationSettings
 def test_a_failure_is_counted_each_time_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
         with failures_counted("test.once"):
-            raise RuntimeError("broken")
+            raise RuntimeError("marker-7f3a")
 
     assert failure_counts()["test.once"] == 3
     [record] = caplog.records
     assert record.getMessage().startswith("otel-wfperf: test.once failed;")
-    assert record.exc_info is not None
+    assert "RuntimeError at" in record.getMessage()
+    assert "test_failures.py" in record.getMessage()
+
+
+def test_the_log_does_not_quote_an_exception(caplog: pytest.LogCaptureFixture) -> None:
+    with failures_counted("test.quote"):
+        raise ValueError("marker-7f3a in a prompt")
+
+    [record] = caplog.records
+    assert record.exc_info is None
+    assert "marker-7f3a" not in record.getMessage()
 
 
 def test_a_guarded_function_returns_none_instead_of_raising() -> None:
@@ -34,7 +44,7 @@ def test_an_interruption_by_the_user_is_not_swallowed() -> None:
 def test_a_failure_outside_of_an_exception_can_be_counted(caplog: pytest.LogCaptureFixture) -> None:
     count_failure("test.plain")
 
-    assert caplog.records[0].exc_info is None
+    assert caplog.records[0].getMessage().endswith("only counted")
 
 
 @pytest.mark.parametrize("name", ["start_call", "Call.end", "detach"])

@@ -1,4 +1,5 @@
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, ClassVar
@@ -121,3 +122,43 @@ def test_what_is_not_installed_is_no_problem() -> None:
 def test_a_range_that_cannot_be_read_is_refused() -> None:
     with pytest.raises(ValueError, match=r"version range '~=1.2': '~=1.2' is neither >=N nor <N"):
         version_problem("pytest", "~=1.2")
+
+
+def test_a_hook_runs_without_the_lock_that_an_importing_thread_may_wait_for(module: Any) -> None:
+    instrumentation = Instrumentation()
+
+    class Importing(Greeting):
+        """Its hook imports something that another thread is importing, which runs a hook of its own."""
+
+        def _louder(self) -> Undo:
+            other = threading.Thread(target=instrumentation.remove, args=("something else",))
+            other.start()
+            other.join(10)
+            assert not other.is_alive()
+            return super()._louder()
+
+    instrumentation.install(Importing(module.__name__))
+
+    assert module.greet() == "HELLO"
+
+
+def test_an_integration_that_is_removed_while_its_hook_runs_leaves_nothing_behind(module: Any) -> None:
+    instrumentation = Instrumentation()
+
+    class Removed(Greeting):
+        def _louder(self) -> Undo:
+            undo = super()._louder()
+            instrumentation.remove(self.name)
+            return undo
+
+    instrumentation.install(Removed(module.__name__))
+
+    assert module.greet() == "hello"
+
+
+def test_a_version_range_that_cannot_be_read_does_not_stop_the_import(module: Any) -> None:
+    before = failure_counts().get("greeting.instrument", 0)
+    Instrumentation().install(Greeting(module.__name__, {"pytest": "~=1"}))
+
+    assert module.greet() == "hello"
+    assert failure_counts()["greeting.instrument"] == before + 1

@@ -3,6 +3,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
 pytest.importorskip("langgraph")
@@ -18,6 +19,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 from pydantic import Field
 
+from otel_wfperf import current_operation
 from otel_wfperf.analysis.fragments import unpacked
 from otel_wfperf.conventions.content import fragments
 from otel_wfperf.instrumentation.installing import instrumented
@@ -190,6 +192,46 @@ def test_model_calls_in_chains_belong_to_the_node(recorded: Recorded) -> None:
     assert recorded.trees() == [
         Tree("invoke_workflow g", (Tree("phase ask", (Tree("chat scripted-1"),)),)),
     ]
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_spans_of_the_providers_client_belong_to_the_model_call(
+    recorded: Recorded, user_span: Any, *, is_async: bool
+) -> None:
+    class Client(ScriptedModel):
+        def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+            with user_span("POST"):
+                return super()._generate(*args, **kwargs)
+
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
+            with user_span("POST"):
+                await asyncio.sleep(0)
+                return super()._generate(*args, **kwargs)
+
+    model = Client(messages=iter([answer("a"), answer("b")]))
+
+    async def ask() -> None:
+        await model.ainvoke("hi")
+        assert current_operation() is None
+
+    asyncio.run(ask()) if is_async else model.invoke("hi")
+
+    assert current_operation() is None
+    assert recorded.trees() == [Tree("chat scripted-1", (Tree("POST"),))]
+
+
+def test_messages_that_cannot_be_read_cost_their_description_only(
+    exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("ours")
+
+    exporter.clear()
+    monkeypatch.setattr("otel_wfperf.instrumentation.langchain_messages.read", fail)
+    monkeypatch.setattr("otel_wfperf.instrumentation.langchain_messages.content_hash", fail)
+    ScriptedModel(messages=iter([answer("a")])).invoke("hi")
+
+    assert [span.name for span in exporter.get_finished_spans()] == ["chat scripted-1"]
 
 
 # -- tools ----------------------------------------------------------------------------------------------------------

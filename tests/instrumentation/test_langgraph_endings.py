@@ -1,18 +1,22 @@
 import asyncio
-from collections.abc import Iterator
+import gc
+from collections.abc import Coroutine, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from opentelemetry.trace import StatusCode
 
 pytest.importorskip("langgraph")
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphRecursionError
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, RetryPolicy, interrupt
 
-from otel_wfperf import phase
+from otel_wfperf import phase, uninstrument
 from otel_wfperf.instrumentation.installing import instrumented
 from otel_wfperf.instrumentation.langgraph import LangGraphIntegration
 from tests.instrumentation.graphs import ASYNC, SYNC, State, node
@@ -117,3 +121,47 @@ def test_an_interrupt_is_an_early_exit_and_the_resumed_run_is_a_run_of_its_own(
     assert [tree.name for tree in recorded.trees()] == ["invoke_workflow g"] * 2
     assert {span.status.status_code for span in recorded.spans} == {StatusCode.UNSET}
     assert len(recorded.all("phase inside")) == 2
+
+
+class NeverAnswers(GenericFakeChatModel):
+    """A chat model that says when it was asked, and then nothing."""
+
+    asked: asyncio.Event
+
+    async def _agenerate(self, *_: Any, **__: Any) -> Any:
+        self.asked.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_cancelled_call_of_a_model_or_tool_ends_without_an_error(recorded: Recorded) -> None:
+    uninstrument()
+    integration = LangGraphIntegration()
+    asked = asyncio.Event()
+    model = NeverAnswers(messages=iter(()), asked=asked, name="silent")
+
+    @tool
+    async def dig(query: str) -> str:
+        """Dig."""
+        asked.set()
+        await asyncio.Event().wait()
+        return query
+
+    async def cancel(started: Coroutine[Any, Any, Any]) -> None:
+        asked.clear()
+        task = asyncio.create_task(started)
+        await asked.wait()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    with instrumented(integration):
+        await cancel(model.ainvoke("hi"))
+        await cancel(dig.ainvoke({"query": "x"}))
+        await asyncio.sleep(0)  # until then, the loop knows what woke it
+        gc.collect()
+        assert integration._handler is not None
+        integration._handler.runs.end_dropped()
+        assert len(integration._handler.runs) == 0
+
+    assert [span.name.split()[0] for span in recorded.spans] == ["chat", "execute_tool"]
+    assert {span.status.status_code for span in recorded.spans} == {StatusCode.UNSET}

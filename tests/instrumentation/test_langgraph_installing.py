@@ -1,10 +1,15 @@
+import copy
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 pytest.importorskip("langgraph")
-from langchain_core.callbacks import BaseCallbackManager
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tracers import context as tracer_context
 from langgraph.graph import START, StateGraph
 
@@ -14,6 +19,7 @@ from otel_wfperf.instrumentation import langchain_runs
 from otel_wfperf.instrumentation.failures import failure_counts
 from otel_wfperf.instrumentation.installing import instrumented
 from otel_wfperf.instrumentation.langgraph import LangGraphIntegration
+from otel_wfperf.instrumentation.metrics import METRICS
 from tests.instrumentation.graphs import CALLS, SYNC, State
 from tests.instrumentation.recorded import Recorded
 
@@ -65,13 +71,16 @@ def test_everything_installed_is_taken_back(recorded: Recorded) -> None:
     uninstrument()
     hooks = list(tracer_context._configure_hooks)
     functions = (config._set_config_context, _runnable._set_config_context)
+    methods = (BaseChatModel._generate_with_cache, BaseChatModel._agenerate_with_cache)
     with instrumented(LangGraphIntegration()):
         assert len(tracer_context._configure_hooks) == len(hooks) + 1
         assert config._set_config_context is not functions[0]
         assert _runnable._set_config_context is not functions[1]
+        assert BaseChatModel._generate_with_cache is not methods[0]
 
     assert tracer_context._configure_hooks == hooks
     assert (config._set_config_context, _runnable._set_config_context) == functions
+    assert (BaseChatModel._generate_with_cache, BaseChatModel._agenerate_with_cache) == methods
     SYNC.invoke({"seen": []})
     assert {span.name for span in recorded.spans} == {f"inside {name}" for name in ("plan", "left", "right", "join")}
 
@@ -107,6 +116,41 @@ def test_our_own_failures_never_reach_the_program(
     uninstrument()
     assert call({"seen": []}) == result
     assert all("ours" not in message for message in caplog.messages)
+
+
+class Unreadable(dict[str, Any]):
+    """A part of the state that another thread changes while it is read."""
+
+    def items(self) -> Any:
+        raise RuntimeError("dictionary changed size during iteration")
+
+
+def test_state_that_cannot_be_read_costs_its_description_only(exporter: InMemorySpanExporter) -> None:
+    def write(_state: State) -> State:
+        return {"seen": [Unreadable(a=1)]}  # type: ignore[list-item]  # a user's mistake
+
+    exporter.clear()
+    active = METRICS._agents._active
+    graph: Any = StateGraph(State)
+    graph.add_node("writer_agent", write).add_edge(START, "writer_agent")
+    graph.compile(name="g").invoke({"seen": [Unreadable(b=1)]})
+
+    names = {span.name for span in exporter.get_finished_spans()}
+    assert names == {"invoke_workflow g", "phase writer_agent", "invoke_agent writer_agent"}
+    assert METRICS._agents._active == active
+
+
+@pytest.mark.usefixtures("recorded")
+def test_a_config_can_be_copied_and_pickled_as_without_us() -> None:
+    def copying(value: int, config: RunnableConfig) -> Any:
+        handlers = [copy.deepcopy(config)["callbacks"], copy.copy(config)["callbacks"], config["callbacks"]]
+        assert len({id(handler) for manager in handlers for handler in manager.handlers}) == 1  # type: ignore[union-attr]
+        return value, pickle.loads(pickle.dumps(config))["callbacks"].handlers
+
+    value, [elsewhere] = RunnableLambda(copying).invoke(1)
+
+    assert value == 1
+    assert type(elsewhere) is BaseCallbackHandler
 
 
 def test_a_version_outside_the_tested_range_is_left_alone_with_one_warning(

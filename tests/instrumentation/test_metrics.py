@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,6 +9,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from otel_wfperf import agent, context, phase, semconv, tool, wait, workflow
 from otel_wfperf.instrumentation import metrics as metrics_module
 from otel_wfperf.instrumentation.call import start_call
+from otel_wfperf.instrumentation.failures import failure_counts
 from otel_wfperf.instrumentation.metrics import METRICS, WorkflowMetrics
 from otel_wfperf.instrumentation.resources import SAMPLER
 from tests.instrumentation.recorded import Recorded
@@ -140,8 +142,6 @@ def test_what_waits_is_bounded_where_nobody_collects(monkeypatch: pytest.MonkeyP
 
 
 def test_a_provider_that_raises_is_counted_and_nothing_more() -> None:
-    from otel_wfperf.instrumentation.failures import failure_counts
-
     class Broken(MeterProvider):
         def get_meter(self, *_: Any, **__: Any) -> Any:
             raise RuntimeError("broken")
@@ -157,3 +157,51 @@ def test_a_provider_that_raises_is_counted_and_nothing_more() -> None:
         metrics.record_waiting()
 
     assert failure_counts()["metrics.record"] == before + 1
+
+
+@pytest.mark.usefixtures("recorded")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_that_is_forked_while_metrics_are_recorded_records_its_own(collect: Collect) -> None:
+    with agent("parent"), METRICS._recording:
+        child = os.fork()
+        if child == 0:
+            with agent("child"):
+                pass
+            names = {point.attributes.get("gen_ai.agent.name") for point in collect()["gen_ai.invoke_agent.duration"]}
+            os._exit(0 if names == {"child"} else 1)
+
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_label_that_no_meter_takes_costs_that_operation_only(collect: Collect) -> None:
+    before = failure_counts().get("metrics.record", 0)
+    with agent("writer"), wait("pool", kind=["a", "list"]):  # type: ignore[arg-type]  # a user's mistake
+        pass
+    points = collect()
+
+    assert failure_counts()["metrics.record"] > before
+    assert [point.value for point in points["wfperf.agent.active"]] == [0]
+    assert [point.count for point in points["gen_ai.invoke_agent.duration"]] == [1]
+
+
+def test_agents_are_counted_out_where_a_span_processor_raises(
+    collect: Collect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a processor of the user")
+
+    with agent("writer") as call:
+        monkeypatch.setattr(type(call.span), "end", fail)
+
+    assert [point.value for point in collect()["wfperf.agent.active"]] == [0]
+
+
+@pytest.mark.usefixtures("recorded")
+def test_a_signal_handler_may_record_while_an_agent_is_being_counted() -> None:
+    # What a signal handler or a finalizer does: the same thread, in the middle of it.
+    with METRICS._agents._lock:
+        assert METRICS._agents._lock.acquire(blocking=False), "the next line would wait for ever"
+        METRICS._agents._lock.release()
+        with agent("interrupting"):
+            pass

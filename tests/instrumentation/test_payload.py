@@ -3,7 +3,7 @@ from itertools import repeat
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -74,6 +74,7 @@ def test_names_of_roles_and_tools_are_hashed_but_are_no_evidence() -> None:
     assert reader.input_attributes(one)[semconv.INPUT_HASH] != reader.input_attributes(other)[semconv.INPUT_HASH]
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_equal_values_have_equal_hashes(value: Any) -> None:
     assert ContentReader().input_attributes(value) == ContentReader().input_attributes(value)
@@ -116,6 +117,7 @@ def test_texts_seen_before_need_no_room() -> None:
     assert reader.input_fragments([text, "new text"], max_new_chars=0) == {}
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from([f"term{n}" for n in range(300)]), max_size=80).map(" ".join), max_size=6))
 def test_fragments_read_apart_are_those_read_together(texts: list[str]) -> None:
     apart = merged(fragments_of([text], searched=True) for text in texts)

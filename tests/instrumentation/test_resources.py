@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from otel_wfperf import agent, tool
+from otel_wfperf import agent, phase, tool
 from otel_wfperf.instrumentation import resources
+from otel_wfperf.instrumentation.call import start_call
 from otel_wfperf.instrumentation.resources import EventLoopLag, ResourceSample, ResourceSampler
 from tests.instrumentation.recorded import Recorded
 
@@ -90,17 +91,34 @@ async def test_a_blocked_event_loop_is_noticed() -> None:
     assert lag.take_longest_s() == 0
 
 
-def test_a_loop_that_is_still_blocked_is_noticed_too() -> None:
+async def test_a_loop_that_is_still_blocked_is_noticed_too() -> None:
+    clock = Clock()
+    lag = EventLoopLag(clock)
+    lag.watch(asyncio.get_running_loop())
+    lag.ping()
+    clock.now_s += 3
+    lag.ping()
+
+    assert lag.take_longest_s() == 3
+
+
+def test_a_loop_that_does_not_run_is_not_blocked() -> None:
     clock = Clock()
     lag = EventLoopLag(clock)
     loop = asyncio.new_event_loop()
     lag.watch(loop)
-    lag.ping()
-    clock.now_s += 3
-    lag.ping()
+
+    async def ping() -> None:
+        lag.ping()
+
+    loop.run_until_complete(ping())
+    for _ in range(2):
+        clock.now_s += 30
+        lag.ping()
+    loop.run_until_complete(asyncio.sleep(0))
     loop.close()
 
-    assert lag.take_longest_s() == 3
+    assert lag.take_longest_s() == 0
 
 
 def test_a_closed_loop_is_forgotten() -> None:
@@ -114,22 +132,24 @@ def test_a_closed_loop_is_forgotten() -> None:
     assert lag.take_longest_s() is None
 
 
-def test_agents_carry_the_latest_sample_and_tools_do_not(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_carry_the_latest_sample_and_phases_do_not(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources.SAMPLER, "latest", ResourceSample(cpu_ratio=0.5, memory_bytes=7, loop_lag_s=0.1))
 
     async def main() -> None:
         async with agent("async"):
             pass
 
-    with agent("sync"), tool("search"):
+    with phase("draft"), agent("sync"), tool("search"):
         pass
+    start_call("llm", "m", span_name="chat m", attributes={}).end()
     asyncio.run(main())
 
-    sync, in_loop = recorded.attributes("invoke_agent sync"), recorded.attributes("invoke_agent async")
-    assert (sync["wfperf.cpu.ratio"], sync["wfperf.memory.rss"]) == (0.5, 7)
-    assert "wfperf.event_loop.lag" not in sync
-    assert in_loop["wfperf.event_loop.lag"] == 0.1
-    assert "wfperf.cpu.ratio" not in recorded.attributes("execute_tool search")
+    for name in ("invoke_agent sync", "execute_tool search", "chat m"):
+        attributes = recorded.attributes(name)
+        assert (attributes["wfperf.cpu.ratio"], attributes["wfperf.memory.rss"]) == (0.5, 7)
+        assert "wfperf.event_loop.lag" not in attributes
+    assert recorded.attributes("invoke_agent async")["wfperf.event_loop.lag"] == 0.1
+    assert "wfperf.cpu.ratio" not in recorded.attributes("phase draft")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
