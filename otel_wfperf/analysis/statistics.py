@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import combinations
 from random import Random
 from statistics import NormalDist, median
@@ -54,12 +55,21 @@ def theil_sen(xs: Sequence[float], ys: Sequence[float], *, random: Random | None
     pairs: Iterable[tuple[int, int]] = combinations(range(len(xs)), 2)
     total = len(xs) * (len(xs) - 1) // 2
     if total > MAX_SLOPE_PAIRS:
-        source = random or Random(0)  # noqa: S311  # a sample of pairs is no secret
-        numbers = range(len(xs))
-        pairs = zip(source.choices(numbers, k=MAX_SLOPE_PAIRS), source.choices(numbers, k=MAX_SLOPE_PAIRS), strict=True)
+        pairs = _pairs(len(xs), random) if random else _usual_pairs(len(xs))
     slopes = [(ys[j] - ys[i]) / (xs[j] - xs[i]) for i, j in pairs if xs[i] != xs[j]]
     slope = median(slopes) if slopes else 0.0
     return slope, median([y - slope * x for x, y in zip(xs, ys, strict=True)])
+
+
+def _pairs(count: int, random: Random) -> tuple[tuple[int, int], ...]:
+    numbers = range(count)
+    choices = random.choices(numbers, k=MAX_SLOPE_PAIRS), random.choices(numbers, k=MAX_SLOPE_PAIRS)
+    return tuple(zip(*choices, strict=True))
+
+
+@lru_cache(maxsize=16)  # 400 kB each; drawing them takes longer than using them
+def _usual_pairs(count: int) -> tuple[tuple[int, int], ...]:
+    return _pairs(count, Random(0))  # noqa: S311  # a sample of pairs is no secret
 
 
 def ranks(values: Sequence[float]) -> list[float]:

@@ -15,6 +15,8 @@ from otel_wfperf.model import Execution, Operation
 _SECOND_NS: Final = 1_000_000_000
 # Chosen: 32 digits and a number each, so about 10 MB.
 _MAX_FORGOTTEN: Final = 100_000
+# Chosen: more running at once than a person reads.
+_MAX_RUNNING: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,20 @@ class AssemblySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenOperation:
+    """An operation that runs: it came without an end, or is known from its children only.
+
+    Attributes:
+        operation: What is known of it; None when only its children came.
+        start_ns: When it began, at the latest (nanoseconds since the Unix epoch).
+    """
+
+    span_id: str
+    operation: Operation | None
+    start_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenTrace:
     """A trace that is not complete yet, for the live view.
 
@@ -64,6 +80,7 @@ class OpenTrace:
         last_seen_ns: When its last span came (nanoseconds, by the caller's clock).
         operations: Spans received (count).
         root_ended: True when the root has ended and only the quiet period is awaited.
+        running: Operations that have not ended, earliest first; not more than 50.
     """
 
     trace_id: str
@@ -71,6 +88,7 @@ class OpenTrace:
     last_seen_ns: int
     operations: int
     root_ended: bool
+    running: tuple[OpenOperation, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -106,16 +124,28 @@ class _Ends:
 
     root_ended: bool
     something_missing: bool
+    running: tuple[OpenOperation, ...]
 
     @classmethod
     def of(cls, operations: Mapping[str, Operation]) -> _Ends:
         root_ended, something_missing = False, False
+        began: dict[str, int] = {}
         for operation in operations.values():
-            parent_seen = operation.parent_id in operations
-            if not parent_seen:
-                root_ended |= operation.ended and is_root(operation)
-                something_missing |= operation.parent_id is not None
-        return cls(root_ended, something_missing)
+            if not operation.ended:
+                began[operation.span_id] = operation.start_ns
+            parent_id = operation.parent_id
+            if parent_id in operations:
+                continue
+            root_ended |= operation.ended and is_root(operation)
+            something_missing |= parent_id is not None
+            if parent_id is not None and not is_root(operation):
+                began[parent_id] = min(operation.start_ns, began.get(parent_id, operation.start_ns))
+        earliest = sorted(began.items(), key=lambda each: each[1])[:_MAX_RUNNING]
+        running = (
+            OpenOperation(span_id=span_id, operation=operations.get(span_id), start_ns=start_ns)
+            for span_id, start_ns in earliest
+        )
+        return cls(root_ended, something_missing, tuple(running))
 
 
 class Assembler:
@@ -131,7 +161,8 @@ class Assembler:
 
     Attributes:
         dropped: Counts by reason: ``trace_too_large`` and ``too_late`` in spans; ``evicted`` (handed out early for want
-            of memory) and ``overdue`` (handed out without an ended root) in traces.
+            of memory), ``overdue`` (handed out without an ended root) and ``assembly_failed`` (a fault of ours; not
+            handed out) in traces.
     """
 
     def __init__(self, settings: AssemblySettings = AssemblySettings()) -> None:
@@ -167,7 +198,7 @@ class Assembler:
             del self._open[trace.trace_id]
             if not trace.state().root_ended:
                 self._dropped["overdue"] += 1
-        executions = [_execution(trace) for trace in [*ready, *finished]]
+        executions = self._executions([*ready, *finished])
         for trace in finished:
             trace.version += 1
             trace.last_seen_ns = now_ns
@@ -181,7 +212,7 @@ class Assembler:
             self._forget(trace)
         self._evicted = []
         self._open.clear()
-        return [_execution(trace) for trace in traces]
+        return self._executions(traces)
 
     def open(self) -> tuple[OpenTrace, ...]:
         """List the traces that are not complete, longest idle first."""
@@ -192,9 +223,20 @@ class Assembler:
                 last_seen_ns=trace.last_seen_ns,
                 operations=len(trace.operations),
                 root_ended=trace.state().root_ended,
+                running=trace.state().running,
             )
             for trace in self._open.values()
         )
+
+    def _executions(self, traces: Iterable[_Gathering]) -> list[Execution]:
+        """Assemble traces; a fault of ours in one of them must not lose the others."""
+        executions = []
+        for trace in traces:
+            try:
+                executions.append(assemble_trace(trace.trace_id, trace.operations.values(), version=trace.version))
+            except Exception:  # noqa: BLE001 - whatever it is, it is counted
+                self._dropped["assembly_failed"] += 1
+        return executions
 
     def _trace_of(self, operation: Operation, now_ns: int) -> _Gathering | None:
         """Find the trace of an operation or begin it; None when it is too late."""
@@ -255,7 +297,3 @@ class Assembler:
         self._forgotten[trace.trace_id] = None
         while len(self._forgotten) > _MAX_FORGOTTEN:
             self._forgotten.popitem(last=False)
-
-
-def _execution(trace: _Gathering) -> Execution:
-    return assemble_trace(trace.trace_id, trace.operations.values(), version=trace.version)

@@ -1,5 +1,6 @@
 """The parts of an operation that no dialect writes in its own way."""
 
+from collections.abc import Mapping
 from typing import Final, TypedDict
 
 from otel_wfperf import semconv
@@ -13,6 +14,7 @@ MAX_ERROR_CHARS: Final = 200
 # Source: opentelemetry-proto trace.proto, SpanFlags: CONTEXT_HAS_IS_REMOTE and CONTEXT_IS_REMOTE.
 _PARENT_IS_REMOTE: Final = 0x300
 # A consumer that stops reading a stream early closes the generator: LangChain reports that as a failure.
+_INSTRUCTORS: Final = ("system", "developer")
 _NO_ERRORS: Final = ("GeneratorExit",)
 
 
@@ -43,6 +45,7 @@ class ContentFields(TypedDict, total=False):
     output_bytes: int | None
     input_fragments: frozenset[int]
     output_fragments: frozenset[int]
+    prefix_hash: str | None
 
 
 def span_fields(span: Span) -> SpanFields:
@@ -75,11 +78,26 @@ def content_fields(given: object, result: object) -> ContentFields:
         fields["input_hash"] = content_hash(heard.canonical)
         fields["input_bytes"] = _size(given, heard)
         fields["input_fragments"] = sample
+        if heard.messages and (instructions := _instructions(heard.canonical)):
+            fields["prefix_hash"] = content_hash(instructions)
     if (answered := _heard(result)) is not None:
         fields["output_hash"] = content_hash(answered.canonical)
         fields["output_bytes"] = _size(result, answered)
         fields["output_fragments"] = produced(fragments_of(answered.texts, searched=False), sample)
     return fields
+
+
+def _instructions(canonical: object) -> list[object]:
+    """Return the messages of the system that a prompt starts with: what stays the same from call to call."""
+    found: list[object] = []
+    for each in canonical if isinstance(canonical, list) else ():
+        inner = _instructions(each) if isinstance(each, list) else []
+        if isinstance(each, Mapping) and each.get("role") in _INSTRUCTORS:
+            inner = [each]
+        if not inner:
+            break
+        found += inner
+    return found
 
 
 def _heard(value: object) -> Said | None:

@@ -10,6 +10,9 @@ from typing import Final
 from otel_wfperf.conventions.attributes import count, text
 from otel_wfperf.model import Attributes
 
+# Links of a LangChain chain, which are scheduled by nobody.
+_CHAIN_LINKS: Final = ("Runnable", "ChatPromptTemplate", "PromptTemplate")
+_CHAIN_LINK_END: Final = "OutputParser"
 THREAD_NAMES: Final = ("session_id", "conversation_id", "thread_id")
 
 
@@ -28,6 +31,11 @@ class GraphTask:
     step: int | None = None
     task: str | None = None
     thread: str | None = None
+
+
+def is_chain_link(name: str) -> bool:
+    """Tell whether a run of this name is a link that LangChain put together by itself."""
+    return name.startswith(_CHAIN_LINKS) or name.endswith(_CHAIN_LINK_END)
 
 
 def graph_task(metadata: Attributes, prefix: str = "") -> GraphTask:

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 from otel_wfperf.conventions.attributes import count, number, text, value_of
 from otel_wfperf.conventions.fields import ContentFields, content_fields, span_fields
 from otel_wfperf.conventions.genai import may_ask_for_tools, token_usage
-from otel_wfperf.conventions.langgraph import GraphTask, graph_task
+from otel_wfperf.conventions.langgraph import GraphTask, graph_task, is_chain_link
 from otel_wfperf.conventions.messages import parsed
 from otel_wfperf.model import Attributes, Operation, OperationKind, Span, TokenUsage
 
@@ -62,7 +62,7 @@ class OpenInference:
 def _operation_kind(span: Span, task: GraphTask) -> OperationKind:
     """Map the kind.
 
-    A chain outside a graph may be the run itself or one link of it, which only its ancestors tell: it is called
+    A chain outside a graph may be the run itself or one step of it, which only its ancestors tell: it is called
     a workflow here without naming one (``Operation.workflow`` is None), and the assembler decides.
     """
     written = (text(span.attributes, _KIND) or "").upper()
@@ -71,7 +71,8 @@ def _operation_kind(span: Span, task: GraphTask) -> OperationKind:
     if written == "CHAIN":
         if text(span.attributes, "flow.node.name") is not None:  # a method of a CrewAI flow
             return OperationKind.PHASE
-        return OperationKind.OTHER if task.node is not None else OperationKind.WORKFLOW
+        is_link = task.node is not None or (span.parent_id is not None and is_chain_link(span.name))
+        return OperationKind.OTHER if is_link else OperationKind.WORKFLOW
     return _KINDS.get(written, OperationKind.OTHER)
 
 

@@ -12,7 +12,7 @@ from otel_wfperf import semconv
 from otel_wfperf.conventions import genai
 from otel_wfperf.conventions.attributes import number, text, value_of
 from otel_wfperf.conventions.fields import ContentFields, content_fields, span_fields
-from otel_wfperf.conventions.langgraph import GraphTask, graph_task
+from otel_wfperf.conventions.langgraph import GraphTask, graph_task, is_chain_link
 from otel_wfperf.conventions.messages import parsed
 from otel_wfperf.conventions.openinference import flattened_messages
 from otel_wfperf.model import Attributes, Operation, OperationKind, Span
@@ -32,9 +32,6 @@ _SCOPES: Final = frozenset(
     f"opentelemetry.instrumentation.{name}"
     for name in ("agno", "crewai", "haystack", "langchain", "llamaindex", "mcp", "openai_agents")
 )
-# Links of a LangChain chain, which are scheduled by nobody.
-_CHAIN_LINKS: Final = ("Runnable", "ChatPromptTemplate", "PromptTemplate")
-_CHAIN_LINK_END: Final = "OutputParser"
 
 
 class OpenLLMetry:
@@ -87,7 +84,7 @@ def _operation_kind(span: Span, task: GraphTask) -> OperationKind:
         entity = text(attributes, _ENTITY) or ""
         if task.node is not None and task.node != entity:
             return OperationKind.OTHER
-        if entity.startswith(_CHAIN_LINKS) or entity.endswith(_CHAIN_LINK_END):
+        if is_chain_link(entity):
             return OperationKind.OTHER
     return kind
 
@@ -115,16 +112,21 @@ def _content(attributes: Attributes, kind: OperationKind) -> ContentFields:
         result = flattened_messages(attributes, "gen_ai.completion.")
         return content_fields(given, result) if given or result else genai.genai_content(attributes, kind)
     return content_fields(
-        _payload(value_of(attributes, "traceloop.entity.input", "gen_ai.tool.call.arguments"), "inputs", "args"),
+        _payload(value_of(attributes, "traceloop.entity.input", "gen_ai.tool.call.arguments"), "inputs"),
         _payload(value_of(attributes, "traceloop.entity.output", "gen_ai.tool.call.result"), "outputs", "output"),
     )
 
 
 def _payload(value: object, *names: str) -> object:
-    """Take the content out of the envelope of run metadata that LangChain spans put round it."""
+    """Take the content out of the envelope of run metadata that LangChain spans put round it.
+
+    Traceloop's decorators write ``args`` and ``kwargs``: both are content, and either may be empty.
+    """
     envelope = parsed(value)
     if isinstance(envelope, Mapping):
         for name in names:
             if envelope.get(name) is not None:
                 return envelope[name]
+        if "args" in envelope:
+            return (envelope["args"], envelope["kwargs"]) if envelope.get("kwargs") else envelope["args"]
     return value

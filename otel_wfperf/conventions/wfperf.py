@@ -61,7 +61,6 @@ class Wfperf:
             depends_on=texts(attributes, semconv.DEPENDS_ON),
             attempt=count(attributes, semconv.RETRY_ATTEMPT),
             temperature=number(attributes, semconv.REQUEST_TEMPERATURE),
-            prefix_hash=text(attributes, semconv.PROMPT_PREFIX_HASH),
             context=_context(attributes),
             resources=_resources(attributes),
             time_to_first_token_s=number(attributes, semconv.TIME_TO_FIRST_CHUNK),
@@ -101,6 +100,8 @@ def _content(attributes: Attributes, kind: OperationKind) -> ContentFields:
         fields["input_hash"] = input_hash
     if (output_hash := text(attributes, semconv.OUTPUT_HASH)) is not None:
         fields["output_hash"] = output_hash
+    if (prefix_hash := text(attributes, semconv.PROMPT_PREFIX_HASH)) is not None:
+        fields["prefix_hash"] = prefix_hash
     if (input_bytes := count(attributes, semconv.INPUT_BYTES)) is not None:
         fields["input_bytes"] = input_bytes
     if (output_bytes := count(attributes, semconv.OUTPUT_BYTES)) is not None:

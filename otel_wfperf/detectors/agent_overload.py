@@ -42,7 +42,11 @@ class AgentOverload:
         min_wait_share: Least share of waiting in the time with the agent (0..1). Chosen: below, the
             time of the call itself is the better lever.
         min_waits: Fewest waits. Chosen: a burst of fewer is chance.
+        min_waits_of_low: Fewest waits to mention it as ``low``. Chosen: a single run has no more.
         min_calls: Fewest calls for the test without recorded waits, and for full confidence. Chosen: see ``knee``.
+        min_clear_calls: The same where the correlation is clear; it is ``medium`` then. Chosen: what its significance
+            test takes.
+        min_clear_correlation: Least rank correlation to be clear. Chosen: bursts served one by one show 0.9 and more.
         min_correlation: Least rank correlation of duration and concurrency. Chosen: see ``knee``.
         min_knee_ratio: Least ratio of durations at high to those at low concurrency. Chosen: see ``knee``.
         min_utilisation: Share of time in which the agent is busy, as a second sign (0..1). Chosen: from
@@ -52,7 +56,10 @@ class AgentOverload:
     name: ClassVar[str] = "agent_overload"
     min_wait_share: float = 0.30
     min_waits: int = 5
+    min_waits_of_low: int = 3
     min_calls: int = 30
+    min_clear_calls: int = 20
+    min_clear_correlation: float = 0.8
     min_correlation: float = 0.5
     min_knee_ratio: float = 1.5
     min_utilisation: float = 0.8
@@ -63,11 +70,11 @@ class AgentOverload:
         for subject, load in loads.items():
             if load.waits:
                 yield from self._from_waits(population, subject, load)
-            elif len(load.calls) >= self.min_calls:
+            elif len(load.calls) >= self.min_clear_calls:
                 yield from self._from_concurrency(population, subject, load)
 
     def _from_waits(self, population: Population, subject: Subject, load: _Load) -> Iterator[Finding]:
-        if len(load.waits) < self.min_waits or load.wait_share < self.min_wait_share:
+        if len(load.waits) < self.min_waits_of_low or load.wait_share < self.min_wait_share:
             return
         busy = utilisation(load.calls or load.waits, load.waits, load.servers)
         left = wait_ratio_with_one_more(load.servers, busy)
@@ -89,13 +96,19 @@ class AgentOverload:
             "utilisation_ratio": round(busy, 4),
             "max_queue_depth": max((wait.queue_depth or 0 for wait in load.waits), default=0),
         }
-        draft = _Draft(subject, load, summary, evidence, Confidence.INDICATIVE if few else Confidence.OBSERVED)
+        limit = Severity.CRITICAL
+        if few:
+            limit = Severity.MEDIUM if len(load.waits) >= self.min_waits else Severity.LOW
+        confidence = Confidence.INDICATIVE if few else Confidence.OBSERVED
+        draft = _Draft(subject, load, summary, evidence, confidence, limit)
         yield from draft.finding(self.name, population, changes)
 
     def _from_concurrency(self, population: Population, subject: Subject, load: _Load) -> Iterator[Finding]:
         ratios = load.adjusted
         bend = knee(load.calls, ratios)
-        queues = bend.is_significant and bend.correlation >= self.min_correlation and bend.ratio >= self.min_knee_ratio
+        few = len(load.calls) < self.min_calls
+        least = self.min_clear_correlation if few else self.min_correlation
+        queues = bend.is_significant and bend.correlation >= least and bend.ratio >= self.min_knee_ratio
         busy = utilisation(load.calls, (), load.servers)
         if not queues or (bend.wait_share < self.min_wait_share and busy < self.min_utilisation):
             return
@@ -107,7 +120,9 @@ class AgentOverload:
             f"Calls of {subject.name!r} take {bend.ratio:.1f} times as long when many of them run at once, which looks "
             "like a queue"
         )
-        draft = _Draft(subject, load, summary, _knee_evidence(load, bend, busy), Confidence.OBSERVED)
+        limit = Severity.MEDIUM if few else Severity.CRITICAL
+        confidence = Confidence.INDICATIVE if few else Confidence.OBSERVED
+        draft = _Draft(subject, load, summary, _knee_evidence(load, bend, busy), confidence, limit)
         yield from draft.finding(self.name, population, changes)
 
 
@@ -195,6 +210,7 @@ class _Draft:
     summary: str
     evidence: Mapping[str, str | float]
     confidence: Confidence
+    limit: Severity = Severity.CRITICAL
 
     def finding(
         self, detector: str, population: Population, changes: Mapping[str, Sequence[Change]]
@@ -208,18 +224,17 @@ class _Draft:
         impact = measure(population, savings)
         if impact is None:
             return
-        few = self.confidence is Confidence.INDICATIVE
         kind = self.load.wait_kind if self.load.waits else "queue"
         optimizer = "concurrency_limiter" if kind == "rate_limit" else "capacity_scaler"
         yield Finding(
             detector=detector,
-            severity=at_most(impact.severity, Severity.MEDIUM) if few else impact.severity,
+            severity=at_most(impact.severity, self.limit),
             confidence=self.confidence,
             workflow=population.workflow,
             subject=self.subject,
             trace_ids=impact.trace_ids,
             span_ids=examples(self.load.waits or self.load.calls),
-            summary=f"{self.summary}; more capacity would save {impact.saving.median_s:.2g} s a run",
+            summary=self.summary,
             evidence={**self.evidence, "runs": len(population.executions), "runs_affected": impact.runs},
             saving=impact.saving,
             recommendation=_RECOMMENDATIONS[kind].format(name=self.subject.name),

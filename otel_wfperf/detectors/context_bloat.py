@@ -135,7 +135,6 @@ class ContextBloat:
         calls = round(median([len(each.calls) for each in found]))
         resent = round(median([each.resent for each in found]))
         many = "growing" if limit is Severity.LOW else "bloated"
-        cost = f", which costs {impact.saving.median_s:.2g} s a run" if impact else ""
         return Finding(
             detector=self.name,
             severity=_severity(impact, limit),
@@ -146,7 +145,7 @@ class ContextBloat:
             span_ids=examples(max(each.calls, key=_input) for each in found),
             summary=(
                 f"The prompt of {subject.name!r} is {many}: from {first:,} to {last:,} tokens in {calls} calls, "
-                f"{resent:,} tokens sent again{cost}"
+                f"{resent:,} tokens sent again"
             ),
             evidence=_evidence(population, found),
             saving=impact.saving if impact else None,

@@ -9,7 +9,7 @@ from typing import ClassVar
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.statistics import median
 from otel_wfperf.analysis.what_if import Change, Scale, replay
-from otel_wfperf.detectors.place import CALLS, SUBJECT_KINDS
+from otel_wfperf.detectors.place import CALLS, SUBJECT_KINDS, is_inside_of_agent
 from otel_wfperf.detectors.service_time import ServiceTime, service_time
 from otel_wfperf.detectors.severity import MIN_RUNS, Impact, at_most, examples, measure
 from otel_wfperf.model import Confidence, Execution, Finding, Operation, OperationKind, Severity, Subject, SubjectKind
@@ -18,6 +18,7 @@ from otel_wfperf.model.finding import EvidenceValue
 _HUMAN = "human"
 # In one or two runs the first phase may be long because the process was cold.
 _FEW = 2
+_LEVEL_NAMES = {OperationKind.PHASE: "phases", OperationKind.AGENT: "agents", OperationKind.TOOL: "tools"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +30,16 @@ class CriticalPathHog:
     waited for is left out. The saving is that of a phase twice as fast.
 
     A phase that is long because it makes many calls of usual length, or because its answers are long, works
-    as designed: it is mentioned as ``info``, not as a fault, and only when five runs agree.
+    as designed: it is mentioned as ``info``, not as a fault, and only when five runs agree. Model calls without
+    token counts may have long answers: then it is ``low``.
 
     Attributes:
         min_share_ratio: Least share of the path (0..1). Chosen: a fifth is what halving turns into 10 %.
         min_disproportion: Least ratio to the mean share of the other phases on the path. Chosen: of four equal
             phases each has 25 %, which 20 % alone would report four times over.
-        min_disproportion_of_few: The same in every run where there are fewer than five. Chosen: at 2.5 of 480 healthy
-            workflows with three or four runs, two had a phase that happened to be slow each time.
+        min_disproportion_of_few: The same for the median of the runs where there are fewer than five. Chosen: at 2.5 of
+            480 healthy workflows with three or four runs, two had a phase that happened to be slow each time; with
+            5 in every run, phases planted five times as long as the others were missed in most of the cases.
         min_phases: Fewer phases on the path are no distribution. Chosen: of two, one always leads.
         min_call_ratio: Least ratio of the time for one call of the phase to that of the others. Chosen: below,
             the phase does more, not slower, work.
@@ -47,7 +50,7 @@ class CriticalPathHog:
     name: ClassVar[str] = "critical_path_hog"
     min_share_ratio: float = 0.20
     min_disproportion: float = 2.5
-    min_disproportion_of_few: float = 5.0
+    min_disproportion_of_few: float = 4.0
     min_phases: int = 3
     min_call_ratio: float = 2.0
     min_share_of_runs: float = 0.8
@@ -59,23 +62,27 @@ class CriticalPathHog:
         names = sorted({name for run in runs for name in run.parts})
         few = len(runs) < MIN_RUNS
         for name in names:
-            held = [run for run in runs if self._is_hog(run, name, few=few)]
+            held = [run for run in runs if self._is_hog(run, name)]
             least = self.min_share_of_runs * len(runs) if len(runs) >= 8 else len(runs)
             cold = len(runs) <= _FEW and bool(held) and held[0].starts_with(name)
             as_designed = bool(held) and self._works_as_designed(runs, held, name)
-            if not held or len(held) < least or cold or (few and as_designed):
+            if not held or len(held) < least or cold or (few and (as_designed or not self._is_clear(held, name))):
                 continue
             impact = measure(population, {run.execution.trace_id: run.saving_ns(name, level) for run in held})
             if impact is not None:
                 yield self._finding(population, level, name, held=held, impact=impact, as_designed=as_designed)
 
-    def _is_hog(self, run: _Run, name: str, *, few: bool) -> bool:
+    def _is_clear(self, held: Sequence[_Run], name: str) -> bool:
+        return median([run.disproportion(name) for run in held]) >= self.min_disproportion_of_few
+
+    def _is_hog(self, run: _Run, name: str) -> bool:
         share = run.share(name)
+        if name not in run.parts or run.parts[name].is_model:
+            return False
         others = [other for other in run.parts if other != name and run.share(other) >= 0.01]
         if share < self.min_share_ratio or len(others) + 1 < self.min_phases:
             return False
-        least = self.min_disproportion_of_few if few else self.min_disproportion
-        return share >= least * sum(map(run.share, others)) / len(others)
+        return share >= self.min_disproportion * sum(map(run.share, others)) / len(others)
 
     def _works_as_designed(self, runs: Sequence[_Run], held: Sequence[_Run], name: str) -> bool:
         if median([run.call_ratio(name) for run in held]) < self.min_call_ratio:
@@ -94,10 +101,13 @@ class CriticalPathHog:
         as_designed: bool,
     ) -> Finding:
         share = median([run.share(name) for run in held])
+        ratio = median([run.disproportion(name) for run in held])
         few = len(population.executions) < MIN_RUNS
         limit = Severity.MEDIUM if few else Severity.CRITICAL
         if as_designed or len(population.executions) <= _FEW:
             limit = Severity.INFO if as_designed else Severity.LOW
+        if all(run.parts[name].length_is_unknown for run in held):
+            limit = at_most(limit, Severity.LOW)
         operations = [each for run in held for each in run.parts[name].owners]
         return Finding(
             detector=self.name,
@@ -108,8 +118,8 @@ class CriticalPathHog:
             trace_ids=impact.trace_ids,
             span_ids=examples(operations),
             summary=(
-                f"{name!r} holds {share:.0%} of the critical path; twice as fast it would save "
-                f"{impact.saving.median_s:.2g} s a run"
+                f"{name!r} holds {share:.0%} of the critical path, {ratio:.1f} times as much as the other "
+                f"{_LEVEL_NAMES[level]} on average"
             ),
             evidence=_evidence(population, held, name) | {"works_as_designed": as_designed},
             saving=impact.saving,
@@ -128,6 +138,21 @@ class _Part:
     @property
     def llm_calls(self) -> list[Operation]:
         return [call for call in self.calls if call.kind is OperationKind.LLM]
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is the model itself: where only tools and models are known, thinking is most of the work."""
+        return any(owner.kind is OperationKind.LLM for owner in self.owners)
+
+    @property
+    def mostly_model(self) -> bool:
+        return sum(call.duration_ns for call in self.llm_calls) >= 0.7 * self.path_ns
+
+    @property
+    def length_is_unknown(self) -> bool:
+        """Whether most of it is model calls of which nobody recorded how much they wrote."""
+        counted = [call for call in self.llm_calls if call.tokens is not None and call.tokens.output > 0]
+        return self.mostly_model and 2 * len(counted) < len(self.llm_calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +222,17 @@ class _Run:
 
 def _level(population: Population) -> OperationKind:
     """Tell what the parts of the workflow are: phases, else agents, else tools and models."""
-    kinds = {each.kind for execution in population.executions for each in execution.operations}
-    return next((kind for kind in (OperationKind.PHASE, OperationKind.AGENT) if kind in kinds), OperationKind.TOOL)
+    for level in (OperationKind.PHASE, OperationKind.AGENT):
+        if any(_is_at(each, level) for execution in population.executions for each in execution.of_kind(level)):
+            return level
+    return OperationKind.TOOL
 
 
 def _is_at(operation: Operation, level: OperationKind) -> bool:
-    return operation.kind in CALLS if level is OperationKind.TOOL else operation.kind is level
+    if level is OperationKind.TOOL:
+        return operation.kind in CALLS
+    is_agents_own = level is OperationKind.PHASE and is_inside_of_agent(operation.name, operation.agent)
+    return operation.kind is level and not is_agents_own
 
 
 def _is_explained_by_tokens(held: Sequence[_Run], name: str, expected: ServiceTime | None) -> bool:
@@ -210,8 +240,7 @@ def _is_explained_by_tokens(held: Sequence[_Run], name: str, expected: ServiceTi
     if expected is None:
         return False
     calls = [call for run in held for call in run.parts[name].llm_calls]
-    ours_ns = sum(run.parts[name].path_ns for run in held)
-    mostly_model = sum(call.duration_ns for call in calls) >= 0.7 * ours_ns
+    mostly_model = all(run.parts[name].mostly_model for run in held)
     return mostly_model and bool(calls) and median([expected.ratio(call) for call in calls]) < 1.5
 
 
@@ -228,4 +257,7 @@ def _evidence(population: Population, held: Sequence[_Run], name: str) -> dict[s
 def _recommendation(name: str, *, as_designed: bool) -> str:
     if as_designed:
         return f"Let {name!r} do less: fewer calls or shorter answers; each of its calls takes its usual time."
-    return f"Speed {name!r} up or split it: look at its slowest call first, then at a faster model or tool."
+    return (
+        f"Speed {name!r} up or split it: look at its slowest call first, then at a faster model or tool; the saving is "
+        "that of half its time."
+    )

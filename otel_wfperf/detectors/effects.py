@@ -1,6 +1,7 @@
 """Which calls change something, as far as their names tell."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 # Chosen: verbs of HTTP methods, databases, files, browsers, shells and commerce that leave a trace behind. A name
@@ -24,11 +25,18 @@ _GATES: Final = """
 """
 # Chosen: asked again and again on purpose, because the answer changes with time or by chance.
 _CHANGING: Final = "clock date now poll ping random sample sleep status time wait watch"
+# Chosen: numbered because the next builds on the one before.
+_SEQUENCES: Final = """
+    agent attempt chapter draft iteration layer level node page part pass phase revision round section stage step task
+    tier turn version
+"""
 
 _CHANGE_WORDS: Final = frozenset(_CHANGES.split())
 _FIRST_CHANGE_WORDS: Final = frozenset(_CHANGES_AS_FIRST_WORD.split())
 _GATE_WORDS: Final = frozenset(_GATES.split())
+_SEQUENCE_WORDS: Final = frozenset(_SEQUENCES.split())
 _CHANGING_WORDS: Final = frozenset(_CHANGING.split())
+_NUMBERED: Final = re.compile(r"(?P<stem>.*?[A-Za-z]{2,})(?:[ _.:#-]+(?:[A-Za-z]|\d+)|(?<=[a-z])[A-Z]|\d+)")
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -46,6 +54,15 @@ def decides(name: str) -> bool:
 def changes_with_time(name: str) -> bool:
     """Tell whether a tool of this name probably answers differently each time."""
     return not _CHANGING_WORDS.isdisjoint(_words(name))
+
+
+def are_namesakes(names: Sequence[str]) -> bool:
+    """Tell whether names are those of copies of one worker: ``research_a`` and ``research_b``, not steps 1 and 2."""
+    found = [_NUMBERED.fullmatch(name) for name in names]
+    stems = {match["stem"] for match in found if match is not None}
+    if None in found or len(stems) != 1 or len(set(names)) < len(names):
+        return False
+    return _SEQUENCE_WORDS.isdisjoint(_words(stems.pop())[-1:])
 
 
 def _words(name: str) -> list[str]:

@@ -97,6 +97,15 @@ def judge(execution: Execution, first: Unit, second: Unit, *, siblings: Sequence
     return Verdict.ORDER if orders.vary(first.name, second.name) else Verdict.UNKNOWN
 
 
+def passed_on(earlier: Operation, later: Operation) -> bool:
+    """Tell whether a call was given a complete value that an earlier one returned, and not been given itself.
+
+    Longer fragments do not count: arguments that one model chose are about one topic.
+    """
+    returned = of_class(earlier.output_fragments - earlier.input_fragments, FragmentClass.WHOLE)
+    return not returned.isdisjoint(later.input_fragments)
+
+
 def _has_effects(execution: Execution, unit: Unit) -> bool:
     names = [unit.name]
     for step in unit.steps:

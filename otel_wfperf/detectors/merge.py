@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from otel_wfperf.model import Finding
+from otel_wfperf.model import Confidence, Finding
 
 # Chosen: what is left of the parent is within the noise of its own prediction.
 EXPLAINED_RATIO: Final = 0.8
@@ -23,14 +23,17 @@ def explains(cause: Finding, effect: Finding) -> bool:
     """Tell whether one finding is the reason for another of the same workflow.
 
     Of a critical-path hog the cause is any finding in that phase that wins as much; a slow phase or a missed
-    parallelism there is more specific whatever it wins. The same calls being slow and the resource
-    that they were short of is one cause: the resource.
+    parallelism there, unless it is only assumed, is more specific whatever it wins. The same calls being slow and the
+    resource that they were short of is one cause: the resource; an agent whose calls queue is slow for that reason.
     """
     if cause is effect or cause.workflow != effect.workflow or cause.detector == effect.detector:
         return False
     if effect.detector == _HOG:
         inside = effect.subject.name in places(cause)
-        return inside and (cause.detector in _NAMES_THE_CAUSE or _wins_as_much(cause, effect))
+        names_it = cause.detector in _NAMES_THE_CAUSE and cause.confidence is not Confidence.ASSUMED
+        return inside and (names_it or _wins_as_much(cause, effect))
+    if effect.detector == "slow_phase" and cause.detector == "agent_overload":
+        return effect.subject.name in places(cause)
     below = cause.subject != effect.subject and effect.subject.name in places(cause)
     return below and effect.detector == "slow_phase" and _wins_as_much(cause, effect)
 

@@ -10,8 +10,8 @@ from typing import ClassVar
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.statistics import median
 from otel_wfperf.analysis.what_if import replay
-from otel_wfperf.detectors.effects import changes_state
-from otel_wfperf.detectors.independence import Orders, Verdict, judge
+from otel_wfperf.detectors.effects import are_namesakes, changes_state
+from otel_wfperf.detectors.independence import Orders, Verdict, judge, passed_on
 from otel_wfperf.detectors.place import place_of, subject_of
 from otel_wfperf.detectors.series import Siblings, Unit, moved_together, siblings
 from otel_wfperf.detectors.severity import Impact, at_most, examples, measure
@@ -34,8 +34,9 @@ class MissedParallelism:
     The tools that a model asks for in one turn are independent of each other: it chose their arguments before any
     had run. Of phases and agents, independence is taken from a declared graph, from content (nothing that the first
     produced is in what the second was given), or from runs in which their order differed. Timing alone is
-    enough only for different tools, of which at least three must follow each other with no model call between; phases
-    follow each other in every healthy pipeline, and one tool called again polls or turns pages.
+    enough only for different tools, of which at least three must follow each other with no model call between, and for
+    phases or agents whose names differ in a letter or number, as copies of one worker do; other phases follow each
+    other in every healthy pipeline, and one tool called again polls or turns pages.
 
     Left alone are steps that change state or decide what runs next, loops, retries (they count as one step), steps
     that already run beside others, and all that a model call or a person stands between.
@@ -104,12 +105,16 @@ class MissedParallelism:
     def _calls_in_series(
         self, execution: Execution, tools: Sequence[Operation], parent: Operation, members: Sequence[Operation]
     ) -> Iterator[_Series]:
-        """Divide the calls of one turn where one changes state, or something else took place between two."""
+        """Divide the calls of one turn where one changes state, or something else took place between two.
+
+        A result that was passed on divides them too, unless the emitter wrote the turn: a model chooses all
+        arguments of a turn before any result is there, so code called them.
+        """
         units: list[Unit] = []
         for tool, member in zip(tools, members, strict=True):
             unit = Unit((tool,), (member,))
             writes = changes_state(tool.name)
-            if writes or not self._follows(units, unit):
+            if writes or not self._follows(units, unit) or _shows_code(execution, units, tool):
                 yield from _Series.of(execution, parent, units, (Verdict.TURN,))
                 units = []
             if not writes and unit.duration_ns >= self.min_step_ns:
@@ -121,7 +126,7 @@ class MissedParallelism:
         series: list[Unit] = []
         verdicts: list[Verdict] = []
         for unit in group.units:
-            judged = [judge(execution, each, unit, siblings=group.units, orders=orders) for each in series]
+            judged = [_judged(execution, each, unit, group=group, orders=orders) for each in series]
             fits = not series or (series[0].kind is unit.kind and not group.is_broken(series[0], unit))
             if Verdict.DEPENDENT in judged or not fits or not self._follows(series, unit):
                 yield from self._believable(execution, group, series, verdicts)
@@ -135,8 +140,9 @@ class MissedParallelism:
         self, execution: Execution, group: Siblings, series: Sequence[Unit], verdicts: Sequence[Verdict]
     ) -> Iterator[_Series]:
         if Verdict.UNKNOWN in verdicts:
-            different = len({unit.name for unit in series}) == len(series)
-            if len(series) < self.min_assumed or series[0].kind is not OperationKind.TOOL or not different:
+            names = {unit.name for unit in series}
+            is_step = series[0].kind in (OperationKind.PHASE, OperationKind.AGENT)
+            if not is_step and (len(series) < self.min_assumed or len(names) < len(series)):
                 return
         yield from _Series.of(execution, group.parent, series, verdicts)
 
@@ -159,8 +165,9 @@ class _Series:
     def of(
         cls, execution: Execution, parent: Operation, units: Sequence[Unit], verdicts: Sequence[Verdict]
     ) -> Iterator[_Series]:
-        """Yield the series if it is one."""
-        if len(units) >= 2:
+        """Yield the series if it is one; equal calls are to be made once, not at once."""
+        one_call = len({(unit.name, unit.input_hash) for unit in units}) == 1 and units[0].input_hash is not None
+        if len(units) >= 2 and not one_call:
             yield cls(execution, parent, tuple(units), frozenset(verdicts))
 
     @property
@@ -175,6 +182,15 @@ class _Series:
     def confidence(self) -> Confidence:
         """That of the weakest link."""
         return max((each.confidence for each in self.verdicts), key=tuple(Confidence).index)
+
+
+def _judged(execution: Execution, first: Unit, second: Unit, *, group: Siblings, orders: Orders) -> Verdict:
+    """Judge a pair; phases and agents of which nothing is known depend on each other unless they are copies."""
+    verdict = judge(execution, first, second, siblings=group.units, orders=orders)
+    is_step = second.kind in (OperationKind.PHASE, OperationKind.AGENT)
+    if verdict is Verdict.UNKNOWN and is_step and not are_namesakes((first.name, second.name)):
+        return Verdict.DEPENDENT
+    return verdict
 
 
 def _saving_ns(cases: Sequence[_Series]) -> int:
@@ -197,6 +213,11 @@ def _lift(execution: Execution, tools: Sequence[Operation]) -> tuple[Operation, 
     return chains[0][depth - 1], members
 
 
+def _shows_code(execution: Execution, units: Sequence[Unit], tool: Operation) -> bool:
+    """Tell whether a turn that assembly inferred (it is the model call's id then) cannot be one."""
+    return tool.turn in execution.by_id and any(passed_on(each.steps[0], tool) for each in units)
+
+
 def _thinks_between(execution: Execution, tools: Sequence[Operation]) -> bool:
     """Tell whether a model was called between the tools, other than by the tools themselves."""
     inside = {below.span_id for tool in tools for below in execution.descendants(tool.span_id)}
@@ -215,6 +236,7 @@ def _finding(
     width = round(median([len(case.units) for case in cases]))
     place = place_of(cases[0].units[0].steps[0]) if subject.kind is SubjectKind.TOOL else place_of(cases[0].parent)
     now_s = median([case.units[-1].end_ns - case.units[0].start_ns for case in cases]) / 1e9
+    longest_s = median([max(unit.duration_ns for unit in case.units) for case in cases]) / 1e9
     reasons = sorted({verdict.value for case in cases for verdict in case.verdicts})
     return Finding(
         detector=detector,
@@ -225,8 +247,8 @@ def _finding(
         trace_ids=impact.trace_ids,
         span_ids=examples(step for case in cases for unit in case.units for step in unit.steps),
         summary=(
-            f"{width} independent steps ({subject.name}) run one after another in {now_s:.2g} s; together they would "
-            f"save {impact.saving.median_s:.2g} s a run"
+            f"{width} {'possibly ' if confidence is Confidence.ASSUMED else ''}independent steps ({subject.name}) run "
+            f"one after another in {now_s:.2g} s; the longest takes {longest_s:.2g} s"
         ),
         evidence={
             "parent": cases[0].parent.name,
@@ -234,7 +256,7 @@ def _finding(
             "steps": width,
             "members": cases[0].names,
             "series_s": round(now_s, 4),
-            "longest_step_s": round(median([max(u.duration_ns for u in case.units) for case in cases]) / 1e9, 4),
+            "longest_step_s": round(longest_s, 4),
             "independence": tuple(reasons),
             "runs": len(population.executions),
             "runs_affected": impact.runs,

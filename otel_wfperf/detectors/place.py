@@ -14,6 +14,10 @@ SUBJECT_KINDS: Final = {
     OperationKind.LLM: SubjectKind.LLM,
 }
 CALLS: Final = frozenset({OperationKind.LLM, OperationKind.TOOL, OperationKind.RETRIEVAL, OperationKind.EMBEDDING})
+# Source: langchain 1.x agents/factory.py (create_agent) and langgraph 1.2 prebuilt/chat_agent_executor.py: the nodes
+# that every agent consists of, and the hooks of its middleware. They say nothing about whose time it is.
+_AGENT_NODES: Final = frozenset({"agent", "model", "tools", "generate_structured_response"})
+_AGENT_HOOKS: Final = (".before_agent", ".before_model", ".after_model", ".after_agent")
 # Spans that are not about agents count as part of what they are below.
 _TRANSPARENT: Final = frozenset({OperationKind.OTHER, OperationKind.CONTEXT, OperationKind.MEMORY, OperationKind.PLAN})
 
@@ -23,12 +27,20 @@ def subject_of(operation: Operation) -> Subject:
     return Subject(kind=SUBJECT_KINDS.get(operation.kind, SubjectKind.TOOL), name=operation.name)
 
 
+def is_inside_of_agent(phase: str, agent: str | None) -> bool:
+    """Tell whether a phase is one of those that every agent of a framework is made of, and which agent is known."""
+    return agent is not None and (phase in _AGENT_NODES or phase.endswith(_AGENT_HOOKS))
+
+
 def place_of(operation: Operation) -> Subject | None:
-    """Name the phase that an operation is or belongs to, else its agent, else None."""
+    """Name the phase that an operation is or belongs to, else its agent, else None.
+
+    The phases that an agent is made of are the agent: all agents have phases of those names.
+    """
     phase = operation.name if operation.kind is OperationKind.PHASE else operation.phase
-    if phase is not None:
-        return Subject(kind=SubjectKind.PHASE, name=phase)
     agent = operation.name if operation.kind is OperationKind.AGENT else operation.agent
+    if phase is not None and not is_inside_of_agent(phase, agent):
+        return Subject(kind=SubjectKind.PHASE, name=phase)
     return None if agent is None else Subject(kind=SubjectKind.AGENT, name=agent)
 
 

@@ -15,6 +15,7 @@ from otel_wfperf.detectors.place import place_of, subject_of
 from otel_wfperf.detectors.severity import Impact, at_most, examples, measure
 from otel_wfperf.model import Advice, Confidence, Execution, Finding, Operation, OperationKind, Severity, Subject
 
+_PAIR = 2
 _CACHEABLE = (OperationKind.TOOL, OperationKind.LLM, OperationKind.RETRIEVAL, OperationKind.EMBEDDING)
 
 
@@ -84,8 +85,7 @@ class RepeatedCall:
     def _is_repeated(self, calls: Sequence[Operation]) -> bool:
         results = {call.output_hash for call in calls}
         long_enough = len(calls) >= self.min_long_calls and all(call.duration_ns >= self.min_long_ns for call in calls)
-        enough = len(calls) >= self.min_calls or (long_enough and results != {None})
-        if not enough or len(results) > 1:
+        if not (len(calls) >= self.min_calls or long_enough) or len(results) > 1:
             return False
         return calls[0].kind is not OperationKind.LLM or _answers_are_fixed(calls)
 
@@ -129,12 +129,13 @@ def _finding(
 ) -> Finding:
     certain = all(each.is_certain for each in repetitions)
     count = round(median([len(each.calls) for each in repetitions]))
+    limit = Severity.CRITICAL if certain else Severity.MEDIUM if count > _PAIR else Severity.LOW
     call_s = median([call.duration_ns for each in repetitions for call in each.calls]) / 1e9
     gaps = [later.start_ns - earlier.end_ns for each in repetitions for earlier, later in pairwise(each.calls)]
     places = {place.name for each in repetitions for call in each.calls if (place := place_of(call)) is not None}
     return Finding(
         detector=detector,
-        severity=impact.severity if certain else at_most(impact.severity, Severity.MEDIUM),
+        severity=at_most(impact.severity, limit),
         confidence=Confidence.OBSERVED if certain else Confidence.ASSUMED,
         workflow=population.workflow,
         subject=subject,
@@ -142,8 +143,7 @@ def _finding(
         span_ids=examples(call for each in repetitions for call in each.calls),
         summary=(
             f"{subject.name!r} is called {count} times with the same input"
-            f"{' and the same result' if certain else ''}; calling it once would save "
-            f"{impact.saving.median_s:.2g} s a run"
+            f"{' and the same result' if certain else ''}, {call_s:.2g} s each"
         ),
         evidence={
             "calls": count,

@@ -234,8 +234,7 @@ def _finding(detector: str, population: Population, case: _Case, impact: Impact)
         span_ids=examples(slow),
         summary=(
             f"Calls take {case.slow_ratio:.1f} times as long in the {len(case.short)} of {len(case.windows)} windows "
-            f"that coincide with a shortage of {signal.name} (median {shown}); without it a run would save "
-            f"{impact.saving.median_s:.2g} s"
+            f"that coincide with a shortage of {signal.name} (median {shown})"
         ),
         evidence={
             f"short_{signal.unit}": round(value, 4),

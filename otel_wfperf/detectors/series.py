@@ -52,6 +52,11 @@ class Unit:
         return self.end_ns - self.start_ns
 
     @property
+    def input_hash(self) -> str | None:
+        """Hash of what a call was given; None for phases and agents, which are given the whole state."""
+        return self.steps[0].input_hash if self.kind in (OperationKind.TOOL, OperationKind.RETRIEVAL) else None
+
+    @property
     def depends_on(self) -> tuple[str, ...] | None:
         """Names that the step declares to need; None = not declared."""
         return self.steps[0].depends_on
@@ -94,7 +99,7 @@ def siblings(execution: Execution) -> Iterator[Siblings]:
         placed = [(step, child) for child in children if (step := _step_in(execution, child)) is not None]
         units = list(_units(placed))
         if len(units) >= 2:
-            yield Siblings(execution.by_id[parent_id], tuple(units), tuple(_breaks(children)))
+            yield Siblings(execution.by_id[parent_id], tuple(units), tuple(_breaks(execution, children)))
 
 
 def _step_in(execution: Execution, child: Operation) -> Operation | None:
@@ -127,10 +132,13 @@ def _continues(earlier: Operation, later: Operation) -> bool:
     return is_attempt or later.kind in (OperationKind.PHASE, OperationKind.AGENT)
 
 
-def _breaks(children: Sequence[Operation]) -> Iterator[int]:
+def _breaks(execution: Execution, children: Sequence[Operation]) -> Iterator[int]:
+    """Yield the starts of model calls and waits for people, those inside spans that are not about agents too."""
     for child in children:
         if child.kind is OperationKind.LLM or child.wait_kind == "human":
             yield child.start_ns
+        elif child.kind is OperationKind.OTHER:
+            yield from _breaks(execution, execution.children(child.span_id))
 
 
 def moved_together(units: Sequence[Unit], parent: Operation) -> list[Move]:

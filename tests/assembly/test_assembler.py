@@ -1,7 +1,10 @@
+from collections.abc import Iterable
+
 import pytest
 
 from otel_wfperf.assembly import Assembler, AssemblySettings
-from otel_wfperf.model import ExecutionStatus, Operation
+from otel_wfperf.assembly.assemble import assemble_trace
+from otel_wfperf.model import Execution, ExecutionStatus, Operation
 from tests.assembly.operations import op
 
 S = 1_000_000_000
@@ -136,6 +139,46 @@ def test_lists_open_traces_for_the_live_view() -> None:
     first, second = assembler.open()
     assert (first.operations, first.first_seen_ns, first.last_seen_ns, first.root_ended) == (1, 0, 0, False)
     assert (second.trace_id, second.last_seen_ns, second.root_ended) == (OTHER_TRACE, S, True)
+
+
+def test_lists_what_runs_in_an_open_trace() -> None:
+    """An operation is known to run from its own start, or from a child of it that has ended."""
+    assembler = gathered(op("a", "r", 3, 4), op("b", "r", 1, 2), op("c", "r", 5, None))
+
+    [trace] = assembler.open()
+    assert [(each.span_id, each.operation and each.operation.name) for each in trace.running] == [
+        ("r", None),
+        ("c", "c"),
+    ]
+    assert [each.start_ns for each in trace.running] == [op("", None, 1, 2).start_ns, op("", None, 5, 6).start_ns]
+
+
+def test_a_span_whose_parent_is_remote_is_not_waited_for() -> None:
+    [trace] = gathered(op("r", "elsewhere", 0, 9, parent_is_remote=True)).open()
+
+    assert trace.running == ()
+
+
+def test_lists_a_bounded_number_of_what_runs() -> None:
+    [trace] = gathered(*(op(f"s{number}", "r", number, None) for number in range(1000))).open()
+
+    assert len(trace.running) == 50
+
+
+@pytest.mark.parametrize("hand_out", ["due", "flush"])
+def test_a_fault_in_one_trace_does_not_lose_the_others(monkeypatch: pytest.MonkeyPatch, hand_out: str) -> None:
+    def fault(trace_id: str, operations: Iterable[Operation], *, version: int) -> Execution:
+        if trace_id == OTHER_TRACE:
+            raise ZeroDivisionError
+        return assemble_trace(trace_id, operations, version=version)
+
+    monkeypatch.setattr("otel_wfperf.assembly.assembler.assemble_trace", fault)
+    assembler = gathered(op("x", None, 0, 9, trace_id=OTHER_TRACE), op("r", None, 0, 9))
+
+    [execution] = assembler.due(now_ns=2 * S) if hand_out == "due" else assembler.flush()
+    assert execution.root_id == "r"
+    assert assembler.dropped == {"assembly_failed": 1}
+    assert assembler.open() == ()
 
 
 def test_flush_hands_out_everything_once() -> None:

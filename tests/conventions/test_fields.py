@@ -1,6 +1,7 @@
 import pytest
 
 from otel_wfperf.conventions import normalize
+from otel_wfperf.conventions.fields import content_fields
 from otel_wfperf.model import Attributes, Event, Operation, OperationKind, Span, StatusCode
 from tests.conventions.spans import span
 
@@ -67,3 +68,17 @@ def test_a_span_without_end_has_not_ended() -> None:
 def test_knows_from_the_flags_that_the_parent_is_in_another_process() -> None:
     assert operation_of(span("s", {}, flags=0x301)).parent_is_remote
     assert not operation_of(span("s", {}, flags=0x101)).parent_is_remote
+
+
+def test_the_system_messages_that_a_prompt_starts_with_are_its_stable_part() -> None:
+    def prompt(*messages: tuple[str, str]) -> str | None:
+        fields = content_fields([{"role": role, "content": content} for role, content in messages], None)
+        return fields.get("prefix_hash")
+
+    first = prompt(("system", "Be brief."), ("user", "one"))
+
+    assert first is not None
+    assert first == prompt(("system", "Be brief."), ("user", "two"), ("system", "late"))
+    assert first != prompt(("system", "Be long."), ("user", "one"))
+    assert prompt(("user", "one")) is None
+    assert "prefix_hash" not in content_fields({"system": "x"}, None)

@@ -119,3 +119,11 @@ def test_an_agent_without_a_name_names_none() -> None:
 
 def test_a_tool_is_named_by_its_attribute() -> None:
     assert understood("web_search.run", openinference__span__kind="TOOL", tool__name="web_search").name == "web_search"
+
+
+def test_links_that_langchain_puts_into_a_chain_are_no_steps_of_it() -> None:
+    for name in ("RunnableSequence", "ChatPromptTemplate", "StrOutputParser"):
+        assert understood(name, openinference__span__kind="CHAIN").kind is OperationKind.OTHER
+    assert understood("RunnableSequence", openinference__span__kind="CHAIN", parent_id=None).kind is (
+        OperationKind.WORKFLOW
+    )

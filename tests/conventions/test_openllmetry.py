@@ -45,6 +45,23 @@ def node(entity: str) -> Attributes:
     }
 
 
+def called_with(payload: object) -> str | None:
+    return understood(
+        "load.tool",
+        traceloop__span__kind="tool",
+        traceloop__entity__name="load",
+        traceloop__entity__input=json.dumps(payload),
+    ).input_hash
+
+
+def test_keyword_arguments_of_decorated_functions_tell_calls_apart() -> None:
+    rome, oslo = ({"args": [], "kwargs": {"city": city}} for city in ("Rome", "Oslo"))
+
+    assert called_with(rome) != called_with(oslo)
+    assert called_with(rome) == called_with(dict(reversed(rome.items())))
+    assert called_with({"args": ["Rome"], "kwargs": {}}) != called_with({"args": ["Oslo"], "kwargs": {}})
+
+
 def test_tells_a_node_from_a_router() -> None:
     phase = understood("execute_task writer", node("writer"))
     router = understood("execute_task route", node("route"))

@@ -43,11 +43,15 @@ def test_waits_of_just_under_a_third_are_usual() -> None:
     assert not found(*with_waits(*[425] * 30))
 
 
-def test_few_waits_are_indicative_and_very_few_are_chance() -> None:
-    [finding] = found(*with_waits(*[900] * 5))
+@pytest.mark.parametrize(("waits", "severity"), [(5, Severity.MEDIUM), (4, Severity.LOW), (3, Severity.LOW)])
+def test_few_waits_are_indicative(waits: int, severity: Severity) -> None:
+    [finding] = found(*with_waits(*[900] * waits))
 
-    assert (finding.confidence, finding.severity) == (Confidence.INDICATIVE, Severity.MEDIUM)
-    assert not found(*with_waits(*[900] * 4))
+    assert (finding.confidence, finding.severity) == (Confidence.INDICATIVE, severity)
+
+
+def test_two_waits_are_chance() -> None:
+    assert not found(*with_waits(*[900] * 2))
 
 
 @pytest.mark.parametrize("kind", ["human", "retry_backoff"])
@@ -75,10 +79,15 @@ def test_servers_without_limit_have_no_queue(seed: int) -> None:
     assert not found(*queued_runs(queue(Random(seed), jobs=200, servers=60, load=0.1), waits=False))
 
 
-def test_twenty_nine_calls_are_too_few_to_see_a_queue() -> None:
+def test_nineteen_calls_are_too_few_to_see_a_queue() -> None:
     jobs = queue(Random(1), jobs=120, servers=1, load=0.95)
 
-    assert not found(*queued_runs(jobs[:29], waits=False))
+    assert not found(*queued_runs(jobs[:19], waits=False))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_few_calls_to_servers_without_limit_have_no_queue(seed: int) -> None:
+    assert not found(*queued_runs(queue(Random(seed), jobs=25, servers=60, load=0.1), waits=False))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -107,3 +116,20 @@ def test_counts_the_others_that_run_when_a_call_arrives() -> None:
 
 def test_one_more_server_helps_the_more_the_busier_the_first() -> None:
     assert wait_ratio_with_one_more(1, 0.95) < wait_ratio_with_one_more(1, 0.5) < 0.3
+
+
+def burst(number: int, calls: int, *, servers: int) -> Execution:
+    """Calls of one agent that come together, and of which only some can be served at once."""
+    run = Run(number)
+    for call in range(calls):
+        run.agent("ocr", call, 1000 * (1 + call // servers))
+    return run.build()
+
+
+def test_a_clear_queue_shows_in_twenty_calls_and_is_medium() -> None:
+    [finding] = found(*(burst(number, 7, servers=1) for number in range(3)))
+
+    assert (finding.subject.name, finding.severity) == ("ocr", Severity.MEDIUM)
+    assert finding.confidence is Confidence.INDICATIVE
+    assert not found(*(burst(number, 7, servers=7) for number in range(3)))
+    assert not found(*(burst(number, 6, servers=1) for number in range(3)))

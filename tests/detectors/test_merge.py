@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 from otel_wfperf.detectors.merge import merge
@@ -35,6 +36,12 @@ def test_tools_in_series_explain_the_hog_that_they_are_in() -> None:
     assert merge([HOG, series]) == (series,)
 
 
+def test_a_guess_about_a_series_explains_no_hog() -> None:
+    guess = replace(finding("missed_parallelism", "tool", "a, b", 0.9, place="analyst"), confidence=Confidence.ASSUMED)
+
+    assert merge([HOG, guess]) == (HOG, guess)
+
+
 def test_phases_in_series_explain_each_of_them() -> None:
     series = finding("missed_parallelism", "phase", "analyst, writer", 0.9, members=("analyst", "writer"))
 
@@ -60,3 +67,10 @@ def test_the_worst_comes_first_then_the_greatest_saving() -> None:
     unknown = finding("context_bloat", "agent", "c", None)
 
     assert merge([small, unknown, large]) == (large, small, unknown)
+
+
+def test_an_agent_whose_calls_queue_is_slow_for_that_reason() -> None:
+    queueing = finding("agent_overload", "agent", "analyst", 0.5)
+
+    assert merge([finding("slow_phase", "agent", "analyst", 4.0), queueing]) == (queueing,)
+    assert len(merge([finding("slow_phase", "agent", "writer", 4.0), queueing])) == 2

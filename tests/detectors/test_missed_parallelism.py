@@ -40,8 +40,7 @@ def test_tools_of_one_turn_in_series_are_proven() -> None:
     assert finding.evidence["place"] == "analyst"
     assert finding.evidence["independence"] == ("same model turn",)
     assert finding.summary == (
-        "3 independent steps (load_a, load_b, load_c) run one after another in 1.4 s; together they would save 0.93 s "
-        "a run"
+        "3 independent steps (load_a, load_b, load_c) run one after another in 1.4 s; the longest takes 0.5 s"
     )
 
 
@@ -73,6 +72,19 @@ def test_a_small_saving_is_left_alone() -> None:
     run.llm(1430, 6500, parent=analyst)
 
     assert not found(run.build())
+
+
+def test_a_result_that_the_next_tool_was_given_shows_that_no_model_chose_them_together() -> None:
+    def lookups(given: frozenset[int], *, written: str | None = None) -> Execution:
+        run = Run()
+        turn = written or run.llm(0, 50)
+        run.tool("find_user", 60, 900, turn=turn, input_fragments=PLAN, output_fragments=ALPHA)
+        run.tool("load_profile", 965, 900, turn=turn, input_fragments=given)
+        return run.build()
+
+    assert found(lookups(PLAN))
+    assert not found(lookups(ALPHA))
+    assert found(lookups(ALPHA, written="response-1"))
 
 
 def test_tools_that_change_something_keep_their_order() -> None:
@@ -168,10 +180,68 @@ def test_content_that_nobody_uses_proves_nothing() -> None:
 
     assert not found(
         phases(
-            ("research_a", 1000, {"input_fragments": PLAN, "output_fragments": unseen}),
-            ("research_b", 900, {"input_fragments": PLAN, "output_fragments": BETA}),
+            ("market", 1000, {"input_fragments": PLAN, "output_fragments": unseen}),
+            ("legal", 900, {"input_fragments": PLAN, "output_fragments": BETA}),
         )
     )
+
+
+@pytest.mark.parametrize(
+    "names", [("research_a", "research_b"), ("ResearcherA", "ResearcherB"), ("worker 1", "worker 2")]
+)
+def test_copies_of_one_worker_in_series_are_a_guess(names: tuple[str, str]) -> None:
+    [finding] = found(phases(("plan", 500, {}), *((name, 1000, {}) for name in names), ("write", 500, {})))
+
+    assert finding.subject.name == ", ".join(names)
+    assert (finding.confidence, finding.severity) == (Confidence.ASSUMED, Severity.LOW)
+
+
+@pytest.mark.parametrize("names", [("step_1", "step_2"), ("draft_v1", "draft_v2"), ("research", "review")])
+def test_numbered_steps_are_no_copies(names: tuple[str, str]) -> None:
+    assert not found(phases(*((name, 1000, {}) for name in names)))
+
+
+def test_copies_that_use_each_others_results_depend_on_each_other() -> None:
+    assert not found(
+        phases(
+            ("research_a", 1000, {"input_fragments": PLAN, "output_fragments": ALPHA}),
+            ("research_b", 900, {"input_fragments": ALPHA, "output_fragments": BETA}),
+        )
+    )
+
+
+def test_what_nothing_is_known_of_does_not_hide_a_series_before_it() -> None:
+    [finding] = found(
+        phases(
+            ("market", 1000, {"input_fragments": PLAN, "output_fragments": ALPHA}),
+            ("legal", 900, {"input_fragments": PLAN, "output_fragments": BETA}),
+            ("write", 800, {}),
+        )
+    )
+
+    assert finding.subject.name == "market, legal"
+
+
+def test_equal_calls_are_to_be_made_once_not_at_once() -> None:
+    assert not found(turn_of_tools_named("get_weather", "get_weather", "get_weather", hashes=("oslo",) * 3))
+    assert found(turn_of_tools_named("get_weather", "get_weather", "get_weather", hashes=("oslo", "rome", "bern")))
+
+
+def turn_of_tools_named(*names: str, hashes: tuple[str, ...]) -> Execution:
+    run = Run()
+    for at, (name, input_hash) in enumerate(zip(names, hashes, strict=True)):
+        run.tool(name, at * 1000, 990, turn="t", input_hash=input_hash)
+    return run.build()
+
+
+def test_a_model_call_inside_another_span_stands_between_tools_too() -> None:
+    run = Run()
+    for at, name in enumerate(("load_a", "load_b", "load_c")):
+        think = run.add_other("think", at * 1000, 45)
+        run.llm(at * 1000 + 1, 40, parent=think)
+        run.tool(name, at * 1000 + 50, 945)
+
+    assert not found(run.build())
 
 
 def test_what_the_calls_of_a_phase_were_given_counts_not_the_state_it_could_see() -> None:

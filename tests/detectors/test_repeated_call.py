@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from otel_wfperf.detectors.repeated_call import RepeatedCall
-from otel_wfperf.model import Confidence, Execution, Finding, OperationKind
+from otel_wfperf.model import Confidence, Execution, Finding, OperationKind, Severity
 from tests.detectors.builders import Run, population
 
 
@@ -41,10 +41,7 @@ def test_reports_a_call_made_three_times_with_one_result() -> None:
     assert finding.evidence["longest_gap_s"] == 1.0
     assert finding.advice is not None
     assert finding.advice.optimizer == "workflow_cache"
-    assert finding.summary == (
-        "'load_glossary' is called 3 times with the same input and the same result; "
-        "calling it once would save 1 s a run"
-    )
+    assert finding.summary == ("'load_glossary' is called 3 times with the same input and the same result, 0.5 s each")
 
 
 def test_two_calls_have_to_take_two_seconds_each() -> None:
@@ -60,8 +57,14 @@ def test_calls_a_minute_apart_may_want_a_fresh_answer() -> None:
 def test_without_results_it_is_assumed() -> None:
     [finding] = found(calls(None, None, None))
 
-    assert finding.confidence is Confidence.ASSUMED
-    assert not found(calls(None, None, duration_ms=5000))
+    assert (finding.confidence, finding.severity) == (Confidence.ASSUMED, Severity.MEDIUM)
+
+
+def test_two_long_calls_without_results_are_a_guess() -> None:
+    [finding] = found(calls(None, None, duration_ms=5000))
+
+    assert (finding.confidence, finding.severity) == (Confidence.ASSUMED, Severity.LOW)
+    assert not found(calls(None, None, duration_ms=1900))
 
 
 def test_without_inputs_it_cannot_tell() -> None:

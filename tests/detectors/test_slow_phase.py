@@ -62,7 +62,41 @@ def test_a_phase_twice_as_slow_is_within_what_prompts_explain() -> None:
     assert not found(*(team(number, slow=2.0) for number in range(4)))
 
 
-def test_nineteen_other_calls_are_too_few() -> None:
+def test_few_other_calls_in_three_runs_are_indicative_and_medium() -> None:
+    [finding] = found(*(team(number, slow=5, calls=1) for number in range(3)))
+
+    assert (finding.subject.name, finding.severity) == ("write", Severity.MEDIUM)
+    assert finding.confidence is Confidence.INDICATIVE
+    assert finding.evidence["compared_calls"] == 11
+    assert not found(*(team(number, slow=5, calls=1) for number in range(2)))
+
+
+def test_few_calls_must_all_be_slow() -> None:
+    usual = [team(number, slow=5, calls=1) for number in range(4)]
+
+    assert not found(*usual, team(4, slow=1, calls=1))
+
+
+def test_the_nodes_of_an_agent_are_the_agent() -> None:
+    def agents(number: int) -> Execution:
+        run, random, at_ms = Run(number), Random(number), 0.0
+        for name in PHASES:
+            agent = run.agent(name, at_ms, 0)
+            start_ms = at_ms
+            for _ in range(3):
+                duration_ms = 600 * math.exp(random.gauss(0, 0.2)) * (5 if name == "write" else 1)
+                node = run.phase("model", at_ms, duration_ms, parent=agent)
+                run.llm(at_ms, duration_ms, parent=node)
+                at_ms += duration_ms + 2
+            run.resize(agent, at_ms - start_ms)
+        return run.build()
+
+    [finding] = found(*(agents(number) for number in range(3)))
+
+    assert (finding.subject.kind.value, finding.subject.name) == ("agent", "write")
+
+
+def test_nineteen_other_calls_are_too_few_in_one_run() -> None:
     def short(number: int, count: int) -> Execution:
         run, at_ms = Run(number), 0.0
         for name, calls in [("warm", 1), ("plan", count), ("write", 3)]:

@@ -3,8 +3,9 @@
 from typing import ClassVar
 
 from otel_wfperf.assembly.trace import Node, Trace
-from otel_wfperf.model import OperationKind
+from otel_wfperf.model import OperationKind, SpanKind
 
+_MIN_PHASES = 2
 _ORCHESTRATED = (OperationKind.AGENT, OperationKind.PHASE, OperationKind.WORKFLOW)
 
 
@@ -12,7 +13,10 @@ class Runs:
     """Settle what only the surroundings of a span tell.
 
     * A run that names no workflow (a chain of OpenInference) is one only when no agent, phase or workflow is above it;
-      within one it is a link of it.
+      within an agent it is a link of it, within a workflow or phase it is a phase. Chains of one name round several
+      agents ("Agent workflow" of openinference-instrumentation-openai-agents) say nothing beside the agents' names.
+    * Where a workflow knows neither phases nor agents and calls no model itself, the user's own spans directly below
+      it, of which at least one does, are its phases: the GenAI conventions have no word for them.
     * An agent span that names no agent, with agents or phases below it, is the run of them all: that is how
       openinference-instrumentation-openai-agents 2.6.0 writes its trace.
 
@@ -30,9 +34,41 @@ class Runs:
             if inside:
                 within.add(node)
             if node.kind is OperationKind.WORKFLOW and node.operation.workflow is None and inside:
-                node.kind = OperationKind.OTHER
+                is_step = not _is_within_agent(node) and not _is_round_any_agent(node)
+                node.kind = OperationKind.PHASE if is_step else OperationKind.OTHER
             if node.kind is OperationKind.AGENT and node.agent is None and not inside and node in holds:
                 node.kind = OperationKind.WORKFLOW
+        held = _holders(trace)
+        for node in trace.top_down():
+            if node.kind is OperationKind.WORKFLOW and node not in held:
+                _find_phases(node)
+
+
+def _is_within_agent(node: Node) -> bool:
+    """Tell whether the nearest agent, phase or workflow above is an agent."""
+    above = node.parent
+    while above is not None and above.kind not in _ORCHESTRATED:
+        above = above.parent
+    return above is not None and above.kind is OperationKind.AGENT
+
+
+def _is_round_any_agent(chain: Node) -> bool:
+    """Tell whether a chain and its siblings of the same name hold one agent each, and not all the same one."""
+    siblings = () if chain.parent is None else chain.parent.children
+    alike = [node for node in siblings if node.operation.name == chain.operation.name]
+    held = [[child.agent for child in node.children if child.kind is OperationKind.AGENT] for node in alike]
+    return all(len(agents) == 1 for agents in held) and len({agents[0] for agents in held}) > 1
+
+
+def _find_phases(workflow: Node) -> None:
+    """Call the user's own spans phases, where they divide the model calls of a workflow."""
+    own = [node for node in workflow.children if node.kind is OperationKind.OTHER and not node.operation.dialect]
+    asks = any(node.kind is OperationKind.LLM for node in workflow.children)
+    if asks or len(own) < _MIN_PHASES or not any(child.kind is OperationKind.LLM for n in own for child in n.children):
+        return
+    for node in own:
+        if node.operation.span_kind in (SpanKind.INTERNAL, SpanKind.UNSPECIFIED):
+            node.kind = OperationKind.PHASE
 
 
 def _holders(trace: Trace) -> set[Node]:

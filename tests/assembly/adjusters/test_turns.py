@@ -1,4 +1,6 @@
-from otel_wfperf.model import OperationKind
+import pytest
+
+from otel_wfperf.model import Operation, OperationKind
 from tests.assembly.operations import assembled, op
 
 LLM, PHASE, TOOL = OperationKind.LLM, OperationKind.PHASE, OperationKind.TOOL
@@ -47,6 +49,51 @@ def test_a_written_turn_stays() -> None:
     )
 
     assert execution.by_id["t"].turn == "mine"
+
+
+def graph(*, tools: str, turn: str | None) -> list[Operation]:
+    """A node that asks the model, and one that runs what it asked for."""
+    return [
+        op("r", None, 0, 100),
+        op("agent", "r", 0, 10, kind=PHASE),
+        op("chain", "agent", 1, 9),
+        op("l", "chain", 2, 8, kind=LLM, turn=turn),
+        op("n", "r", 11, 50, kind=PHASE, name=tools),
+        op("t1", "n", 12, 20, kind=TOOL),
+        op("t2", "n", 21, 30, kind=TOOL),
+    ]
+
+
+def test_tools_in_a_node_of_their_own_belong_to_the_model_call_of_the_node_before() -> None:
+    execution = assembled(*graph(tools="tools", turn="l"))
+
+    assert [execution.by_id[span_id].turn for span_id in ("t1", "t2", "l")] == ["l", "l", None]
+
+
+@pytest.mark.parametrize(("tools", "turn"), [("gather", "l"), ("tools", None)])
+def test_other_nodes_and_models_that_asked_for_nothing_bind_no_tools(tools: str, turn: str | None) -> None:
+    execution = assembled(*graph(tools=tools, turn=turn))
+
+    assert execution.by_id["t1"].turn is None
+
+
+def test_tools_inside_a_span_that_runs_them_belong_to_the_model_call_before_it() -> None:
+    execution = assembled(
+        op("r", None, 0, 100),
+        op("l", "r", 2, 8, kind=LLM, turn="l"),
+        op("running tools", "r", 9, 40),
+        op("t1", "running tools", 10, 20, kind=TOOL),
+        op("t2", "running tools", 21, 30, kind=TOOL),
+    )
+
+    assert [execution.by_id[span_id].turn for span_id in ("t1", "t2")] == ["l", "l"]
+
+
+def test_a_second_node_of_tools_belongs_to_the_same_model_call() -> None:
+    again = [op("n2", "r", 51, 60, kind=PHASE, name="tools"), op("t3", "n2", 52, 59, kind=TOOL)]
+    execution = assembled(*graph(tools="tools", turn="l"), *again)
+
+    assert execution.by_id["t3"].turn == "l"
 
 
 def test_attempts_of_one_task_are_numbered() -> None:
