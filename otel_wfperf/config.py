@@ -205,6 +205,10 @@ class RetryConfig(Section):
     """Random part of the delay, both ways (0..1)."""
 
 
+# Source: gRPC over HTTP2, "Header-Name" and "ASCII-Value"; names in -bin would need bytes.
+_HEADER_NAME = re.compile(r"(?!.*-bin$)[A-Za-z0-9_.-]+")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+
 SignalName = Literal["traces", "metrics", "logs"]
 
 
@@ -229,6 +233,17 @@ class ExporterConfig(Section):
     """Requests in flight at once (count). Chosen: hides 10 ms of latency at 10 000 spans a second."""
     retry: RetryConfig = RetryConfig()
     """Delays between tries."""
+
+    @field_validator("headers")
+    @classmethod
+    def _can_be_sent(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, value in headers.items():
+            if not _HEADER_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is not the name of a header; use letters, digits, - _ .")
+            # A line break at the end is what reading a secret from a file often leaves.
+            if not _HEADER_VALUE.fullmatch(value.get_secret_value()):
+                raise ValueError(f"the value of {name!r} cannot be sent; it may hold printable ASCII only")
+        return headers
 
 
 class RetentionConfig(Section):

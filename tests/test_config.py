@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,19 @@ def test_refuses_what_is_no_size(text: object) -> None:
 def test_refuses_what_is_no_address(address: str) -> None:
     with pytest.raises(ValueError, match="write"):
         split_address(address)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"a b": "x"}, {"": "x"}, {":path": "x"}, {"key-bin": "x"}, {"key": "s3cret\n"}, {"key": "é"}]
+)
+def test_refuses_headers_that_cannot_be_sent_without_repeating_them(headers: dict[str, str]) -> None:
+    """At the start, and not at each try of each request."""
+    exporters = json.dumps([{"name": "b", "endpoint": "http://b:1", "headers": headers}])
+
+    with pytest.raises(ConfigError, match=r"^sidecar\.exporters\.0\.headers: \(hidden\): ") as caught:
+        load(None, {"OTEL_WFPERF_SIDECAR__EXPORTERS": exporters})
+
+    assert "s3cret" not in str(caught.value)
 
 
 def sections(model: type[BaseModel] = WfperfConfig) -> list[type[BaseModel]]:

@@ -8,6 +8,7 @@ from otel_wfperf.analysis.fragments import produced
 from otel_wfperf.conventions.attributes import count, text
 from otel_wfperf.conventions.content import content_hash, fragments_of, size_bytes
 from otel_wfperf.conventions.messages import Said, said
+from otel_wfperf.conventions.requests import shows_request
 from otel_wfperf.model import Attributes, Link, Span, SpanKind, StatusCode
 
 MAX_ERROR_CHARS: Final = 200
@@ -34,6 +35,7 @@ class SpanFields(TypedDict):
     error: str | None
     links: tuple[Link, ...]
     parent_is_remote: bool
+    requested: bool
 
 
 class ContentFields(TypedDict, total=False):
@@ -66,6 +68,7 @@ def span_fields(span: Span) -> SpanFields:
         error=_error(span),
         links=span.links,
         parent_is_remote=span.flags & _PARENT_IS_REMOTE == _PARENT_IS_REMOTE,
+        requested=shows_request(span.attributes),
     )
 
 

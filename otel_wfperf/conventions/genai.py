@@ -11,6 +11,7 @@ from otel_wfperf import semconv
 from otel_wfperf.conventions.attributes import count, number, text, texts, value_of
 from otel_wfperf.conventions.fields import ContentFields, content_fields, span_fields
 from otel_wfperf.conventions.messages import parsed
+from otel_wfperf.conventions.requests import TOOL_REASONS
 from otel_wfperf.model import Attributes, Operation, OperationKind, Span, TokenUsage
 
 OPERATION_KINDS: Final[Mapping[str, OperationKind]] = {
@@ -52,7 +53,6 @@ OPERATION_KINDS: Final[Mapping[str, OperationKind]] = {
 }
 # Proposed in semantic-conventions-genai (changelog.d/571): one span for agents and workflows.
 _EITHER: Final = "handle_conversation_turn"
-_TOOL_REASONS: Final = frozenset({"tool_calls", "tool_call", "tool_use", "function_call", "function_calls"})
 
 
 class GenAI:
@@ -158,7 +158,7 @@ def turn(span: Span, kind: OperationKind) -> str | None:
 
 def may_ask_for_tools(finish_reasons: tuple[str, ...] | None) -> bool:
     """Tell whether a model call may have asked for tools: it did, or its finish reason is not known."""
-    return not finish_reasons or not _TOOL_REASONS.isdisjoint(finish_reasons)
+    return not finish_reasons or not TOOL_REASONS.isdisjoint(finish_reasons)
 
 
 def genai_content(attributes: Attributes, kind: OperationKind) -> ContentFields:

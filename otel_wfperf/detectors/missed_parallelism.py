@@ -32,11 +32,14 @@ class MissedParallelism:
     """Report tools, phases or agents that wait for each other without need.
 
     The tools that a model asks for in one turn are independent of each other: it chose their arguments before any
-    had run. Of phases and agents, independence is taken from a declared graph, from content (nothing that the first
-    produced is in what the second was given), or from runs in which their order differed. Timing alone is
-    enough only for different tools, of which at least three must follow each other with no model call between, and for
-    phases or agents whose names differ in a letter or number, as copies of one worker do; other phases follow each
-    other in every healthy pipeline, and one tool called again polls or turns pages.
+    had run. Where neither a finish reason nor ids of calls show that it asked, code may have called them, and they are
+    judged as other steps are.
+
+    Of those, independence is taken from a declared graph, from content (nothing that the first produced is in what
+    the second was given), or from runs in which their order differed. Timing alone is enough, for a finding of low
+    severity, for tools that follow a model call, for at least three different tools with no model call between, and
+    for phases or agents whose names differ in a letter or number, as copies of one worker do; other phases follow
+    each other in every healthy pipeline, and one tool called again polls or turns pages.
 
     Left alone are steps that change state or decide what runs next, loops, retries (they count as one step), steps
     that already run beside others, and all that a model call or a person stands between.
@@ -82,7 +85,7 @@ class MissedParallelism:
         return saving_ns >= min(self.min_saving_ns, self.min_saving_ratio * population.median_duration_ns)
 
     def _series_of(self, execution: Execution, orders: Orders) -> Iterator[_Series]:
-        of_turns = list(self._turns(execution))
+        of_turns = list(self._turns(execution, orders))
         yield from of_turns
         known = {member.span_id for series in of_turns for unit in series.units for member in unit.members}
         for group in siblings(execution):
@@ -90,7 +93,7 @@ class MissedParallelism:
                 if known.isdisjoint(member.span_id for unit in series.units for member in unit.members):
                     yield series
 
-    def _turns(self, execution: Execution) -> Iterator[_Series]:
+    def _turns(self, execution: Execution, orders: Orders) -> Iterator[_Series]:
         """Find the tool calls of one model turn that ran in series."""
         turns: dict[str, list[Operation]] = {}
         for tool in execution.of_kind(OperationKind.TOOL):
@@ -100,26 +103,33 @@ class MissedParallelism:
             placed = _lift(execution, tools)
             overlaps = any(first.end_ns > second.start_ns for first, second in pairwise(tools))
             if placed is not None and not overlaps and not _thinks_between(execution, tools):
-                yield from self._calls_in_series(execution, tools, *placed)
+                calls = [Unit((tool,), (member,)) for tool, member in zip(tools, placed[1], strict=True)]
+                yield from self._calls_in_series(execution, calls, placed[0], orders)
 
     def _calls_in_series(
-        self, execution: Execution, tools: Sequence[Operation], parent: Operation, members: Sequence[Operation]
+        self, execution: Execution, calls: Sequence[Unit], parent: Operation, orders: Orders
     ) -> Iterator[_Series]:
         """Divide the calls of one turn where one changes state, or something else took place between two.
 
-        A result that was passed on divides them too, unless the emitter wrote the turn: a model chooses all
-        arguments of a turn before any result is there, so code called them.
+        Where nothing shows that a model asked for them, code may have called one after the other: then each pair is
+        judged as other steps are. A result that was passed on divides them, unless the emitter wrote the turn: a
+        model chooses all arguments of a turn before any result is there.
         """
+        requested = _is_requested(execution, calls)
         units: list[Unit] = []
-        for tool, member in zip(tools, members, strict=True):
-            unit = Unit((tool,), (member,))
-            writes = changes_state(tool.name)
-            if writes or not self._follows(units, unit) or _shows_code(execution, units, tool):
-                yield from _Series.of(execution, parent, units, (Verdict.TURN,))
-                units = []
+        verdicts: list[Verdict] = [Verdict.TURN] if requested else []
+        for unit in calls:
+            writes = changes_state(unit.name)
+            judged = [] if requested else [judge(execution, each, unit, siblings=(), orders=orders) for each in units]
+            divides = Verdict.DEPENDENT in judged or _shows_code(execution, units, unit.steps[0])
+            if writes or divides or not self._follows(units, unit):
+                yield from _Series.of(execution, parent, units, verdicts)
+                units, judged = [], []
+                verdicts = [Verdict.TURN] if requested else []
             if not writes and unit.duration_ns >= self.min_step_ns:
                 units.append(unit)
-        yield from _Series.of(execution, parent, units, (Verdict.TURN,))
+                verdicts += judged
+        yield from _Series.of(execution, parent, units, verdicts)
 
     def _groups(self, execution: Execution, group: Siblings, orders: Orders) -> Iterator[_Series]:
         """Find the steps of one parent that ran in series, each independent of all before it in the series."""
@@ -211,6 +221,12 @@ def _lift(execution: Execution, tools: Sequence[Operation]) -> tuple[Operation, 
     if depth == 0 or len({member.span_id for member in members}) < len(tools):
         return None
     return chains[0][depth - 1], members
+
+
+def _is_requested(execution: Execution, calls: Sequence[Unit]) -> bool:
+    """Tell whether a model asked for the calls: the emitter wrote the turn, or its answer or their ids say so."""
+    asking = execution.by_id.get(calls[0].steps[0].turn or "")
+    return asking is None or asking.requested or all(call.steps[0].requested for call in calls)
 
 
 def _shows_code(execution: Execution, units: Sequence[Unit], tool: Operation) -> bool:

@@ -21,6 +21,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from otel_wfperf.errors import ConfigError, LogFullError
+from otel_wfperf.log.damage import put_aside, salvage
 from otel_wfperf.log.log import Expired, Record, Signal
 
 _SCHEMA = """
@@ -79,21 +80,40 @@ class SqliteLog:
         self._clock_ns = clock_ns
         self._disk_free_bytes = disk_free_bytes or (lambda: shutil.disk_usage(path.parent).free)
         self._lock = _exclusive(path)
-        self._write = _connect(path, fsync=fsync)
-        self._read = _connect(path, fsync=fsync)
+        self._fsync = fsync
+        self._connections: list[sqlite3.Connection] = []
+        self.log_id, self.end, self.size_bytes = self._open(path, tuple(consumers))
         self._reading = threading.Lock()
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[tuple[Work, asyncio.Future[Any], int] | None] = SimpleQueue()
         self._pending_bytes = 0
         self._closed = False
         self._appended = asyncio.Event()
-        self.log_id, self.end, self.size_bytes = self._prepare(tuple(consumers))
         # Room within the file, which the operating system does not know of.
         self._reusable_bytes = _reusable_bytes(self._write)
         self._writer = threading.Thread(target=self._run_writer, name="wfperf-log-writer", daemon=True)
         self._writer.start()
 
-    def _prepare(self, consumers: tuple[str, ...]) -> tuple[str, int, int]:
+    def _open(self, path: Path, consumers: tuple[str, ...]) -> tuple[str, int, int]:
+        """Open the file; a damaged one is put aside and what can be read of it goes into a new one."""
+        try:
+            return self._prepare(path, consumers)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            aside = put_aside(path)
+            self._prepare(path, consumers)
+            salvage(aside, self._write)
+            return self._prepare(path, consumers)
+
+    def _prepare(self, path: Path, consumers: tuple[str, ...]) -> tuple[str, int, int]:
+        for connection in self._connections:
+            connection.close()
+        self._connections = [_connect(path, fsync=self._fsync) for _ in range(2)]
+        self._write, self._read = self._connections
+        # A consumer could never read past a damaged record: better to know now (0.3 s for 1 GiB in the page cache).
+        if self._write.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError("the check found damage")
         with self._write as connection:
             connection.executescript(_SCHEMA)
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('log_id', ?)", (uuid.uuid4().hex,))
@@ -122,8 +142,13 @@ class SqliteLog:
 
     def _has_room(self, size_bytes: int) -> bool:
         within_limit = self.size_bytes + size_bytes <= self.max_size_bytes
-        on_disk = self._disk_free_bytes() + self._reusable_bytes >= _RESERVE_BYTES + size_bytes
-        return within_limit and on_disk and self._pending_bytes <= _MAX_PENDING_BYTES
+        if not within_limit or self._pending_bytes > _MAX_PENDING_BYTES:
+            return False
+        try:
+            return self._disk_free_bytes() + self._reusable_bytes >= _RESERVE_BYTES + size_bytes
+        except OSError:
+            # The folder is gone or its disk fails: whoever sends should retry, not give up.
+            return False
 
     async def read(self, after: int, *, limit: int = 64, max_bytes: int = 8 * 1024**2) -> tuple[Record, ...]:
         """Return the records that follow an offset, oldest first; at least one when there is any."""
@@ -192,7 +217,7 @@ class SqliteLog:
         self._closed = True
         self._queue.put(None)
         await asyncio.to_thread(self._writer.join)
-        for connection in (self._read, self._write, self._lock):
+        for connection in (*self._connections, self._lock):
             connection.close()
 
     async def _submit(self, work: Work, size_bytes: int = 0) -> Any:
@@ -229,7 +254,7 @@ class SqliteLog:
             with self._write as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 return [work(connection) for work in works]
-        except sqlite3.Error:
+        except Exception:  # noqa: BLE001 - without its writer the log would hang for ever
             # A full disk, mostly. All are told to retry; none has been stored.
             return [LogFullError(_RETRY_AFTER_S)] * len(works)
 
@@ -300,7 +325,11 @@ def _expired(connection: sqlite3.Connection, oldest_ns: int) -> int:
 
 def _connect(path: Path, *, fsync: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30.0)
-    connection.execute("PRAGMA journal_mode = WAL")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.Error:
+        connection.close()
+        raise
     connection.execute(f"PRAGMA synchronous = {'FULL' if fsync else 'NORMAL'}")
     # Overwriting what is deleted would cost as much as writing it did.
     connection.execute("PRAGMA secure_delete = OFF")
@@ -311,11 +340,14 @@ def _connect(path: Path, *, fsync: bool) -> sqlite3.Connection:
 
 def _exclusive(path: Path) -> sqlite3.Connection:
     """Hold a lock that the operating system releases when the process dies, whatever the platform."""
-    lock = sqlite3.connect(path.with_suffix(".lock"), check_same_thread=False, isolation_level=None, timeout=0.0)
+    folder = f"sidecar.data_dir: {str(path.parent)!r}"
     try:
+        lock = sqlite3.connect(path.with_suffix(".lock"), check_same_thread=False, isolation_level=None, timeout=0.0)
         lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        lock.close()
-        message = f"sidecar.data_dir: {str(path.parent)!r}: another sidecar uses it; stop that one or choose another"
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            message = f"{folder}: another sidecar uses it; stop that one or choose another"
+        else:
+            message = f"{folder}: cannot be written ({error}); give this user the right to, or choose another folder"
         raise ConfigError(message) from error
     return lock

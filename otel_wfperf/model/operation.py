@@ -120,6 +120,8 @@ class Operation:
         workflow: The workflow that the span itself names.
         conversation: Conversation, session or thread id.
         turn: Identity of the model response that asked for a tool call: calls with equal turns are siblings.
+        requested: True when the telemetry shows that a model asked for it (a tool call with the id of a request), or
+            that it asks for tools (a model call).
         step: Scheduling step of a graph: equal steps of one parent ran in parallel.
         parallel_group: Name of the group of branches that were scheduled together.
         depends_on: Names of the phases that must end before this one starts; None = not declared.
@@ -163,6 +165,7 @@ class Operation:
     model: str | None = None
     tokens: TokenUsage | None = None
     turn: str | None = None
+    requested: bool = False
     step: int | None = None
     parallel_group: str | None = None
     depends_on: tuple[str, ...] | None = None

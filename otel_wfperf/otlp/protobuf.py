@@ -93,7 +93,7 @@ def batch_of(request: ExportTraceServiceRequest) -> TraceBatch:
         for scope_spans in resource_spans.scope_spans:
             scope = (scope_spans.scope.name, scope_spans.scope.version)
             for message in scope_spans.spans:
-                reason = _unusable_id(message)
+                reason = unusable_id(message)
                 if reason is None:
                     spans.append(_span(message, resource, scope))
                 else:
@@ -127,7 +127,8 @@ def request_of(spans: Iterable[Span]) -> ExportTraceServiceRequest:
 # -- message -> span -----------------------------------------------------------------------------------------------
 
 
-def _unusable_id(message: trace_pb2.Span) -> str | None:
+def unusable_id(message: trace_pb2.Span) -> str | None:
+    """Name what is wrong with the ids. Source: opentelemetry-proto trace.proto, Span.trace_id and Span.span_id."""
     trace_id, span_id = message.trace_id, message.span_id
     if len(trace_id) != 16 or trace_id == NO_TRACE:
         return "invalid_trace_id"

@@ -5,6 +5,7 @@ The routes are one table, from which the application and its OpenAPI document ar
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from otel_wfperf.assembly import OpenTrace
+from otel_wfperf.assembly import OpenOperation, OpenTrace
 from otel_wfperf.config import parse_duration
 from otel_wfperf.model import Execution, ExecutionStatus, Finding, Severity
 from otel_wfperf.report import html
@@ -28,6 +29,8 @@ from otel_wfperf.store import Store
 
 API_VERSION: Final = "1"  # as in the paths
 MAX_LIMIT: Final = 1000  # Chosen: a megabyte or two of JSON
+_MAX_UNIX_NS: Final = 2**63 - 1
+_MAX_SHOWN: Final = 100  # Chosen: enough of a wrong value to know it again
 _SECURITY_HEADERS: Final = (
     (b"content-security-policy", pages.CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -118,7 +121,9 @@ async def _agents(state: State, request: Request) -> Response:
     return JSONResponse({"agents": found})
 
 
-async def _live(state: State, _request: Request) -> Response:
+async def _live(state: State, request: Request) -> Response:
+    newest = list(reversed(state.open_traces))[: _limit(request, default=100)]
+    now_ns = time.time_ns()
     traces = [
         {
             "trace_id": trace.trace_id,
@@ -126,10 +131,22 @@ async def _live(state: State, _request: Request) -> Response:
             "last_seen_unix_ns": trace.last_seen_ns,
             "span_count": trace.operations,
             "root_ended": trace.root_ended,
+            "open_spans": [_open_span(each, now_ns) for each in trace.running],
         }
-        for trace in state.open_traces
+        for trace in newest
     ]
-    return JSONResponse({"executions": traces})
+    return JSONResponse({"executions": traces, "running": len(state.open_traces)})
+
+
+def _open_span(running: OpenOperation, now_ns: int) -> dict[str, Any]:
+    operation = running.operation
+    return {
+        "span_id": running.span_id,
+        "name": operation and (operation.name or operation.span_name),
+        "kind": operation and operation.kind.value,
+        "start_unix_ns": running.start_ns,
+        "age_s": max(0, now_ns - running.start_ns) / 1e9,
+    }
 
 
 async def _metrics(state: State, request: Request) -> Response:
@@ -199,7 +216,12 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             _LIMIT,
         ),
     ),
-    Endpoint(path="/api/v1/live", summary="List running executions.", answer=_live),
+    Endpoint(
+        path="/api/v1/live",
+        summary="List running executions and their open spans, those heard of last first.",
+        answer=_live,
+        parameters=(_LIMIT,),
+    ),
     Endpoint(path="/api/v1/agents", summary="Sum up each agent.", answer=_agents, parameters=(_WORKFLOW, _SINCE)),
     Endpoint(path="/metrics", summary="Metrics for Prometheus.", answer=_metrics, media_type="text/plain"),
     Endpoint(path="/healthz", summary="Whether the process lives.", answer=_healthz, media_type="text/plain"),
@@ -279,9 +301,11 @@ def _choice(request: Request, name: str, values: Sequence[str]) -> str | None:
 
 def _limit(request: Request, *, default: int) -> int:
     text = request.query_params.get("limit", str(default))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_LIMIT:
-        raise HTTPException(400, f"limit: {text!r}: is not a number from 1 to {MAX_LIMIT}")
-    return int(text)
+    # Python refuses to read a number of thousands of digits.
+    digits = text.lstrip("0") if text.isascii() and text.isdigit() else ""
+    if not 1 <= len(digits) <= len(str(MAX_LIMIT)) or int(digits) > MAX_LIMIT:
+        raise HTTPException(400, f"limit: {_shortened(text)}: is not a number from 1 to {MAX_LIMIT}")
+    return int(digits)
 
 
 def _since_unix_ns(request: Request) -> int | None:
@@ -289,14 +313,24 @@ def _since_unix_ns(request: Request) -> int | None:
     if text is None:
         return None
     try:
-        if text.isascii() and text.isdigit():
-            return int(text) * 1_000_000_000
-        if text[:1].isdigit() and text[-1:] in {"s", "m", "h", "d"}:
-            return int((datetime.now(UTC).timestamp() - parse_duration(text)) * 1e9)
-        return int(datetime.fromisoformat(text).timestamp() * 1e9)
+        # Before the epoch nothing began, and past the year 2262 no column holds a nanosecond.
+        return min(max(0, _moment_unix_ns(text)), _MAX_UNIX_NS)
     except (ValueError, OverflowError) as error:
-        message = f"since: {text!r}: is neither a duration (24h), Unix seconds nor a moment (2026-01-31T12:00:00Z)"
+        shown = _shortened(text)
+        message = f"since: {shown}: is neither a duration (24h), Unix seconds nor a moment (2026-01-31T12:00:00Z)"
         raise HTTPException(400, message) from error
+
+
+def _moment_unix_ns(text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text) * 1_000_000_000
+    if text[:1].isdigit() and text[-1:] in {"s", "m", "h", "d"}:
+        return int((datetime.now(UTC).timestamp() - parse_duration(text)) * 1e9)
+    return int(datetime.fromisoformat(text).timestamp() * 1e9)
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…")
 
 
 def _with_security_headers(app: ASGIApp) -> ASGIApp:

@@ -19,6 +19,8 @@ OVERFLOW: Final = "overflow"
 _DURATION_BUCKETS_S: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300, 600, 1800)
 # Chosen: 100 workflows x 17 series of the histogram stay below 2 000 series.
 _MAX_WORKFLOWS: Final = 100
+# Chosen: longer than any name that a person gave; a series repeats it, a histogram 17 times.
+_MAX_LABEL_CHARACTERS: Final = 128
 
 
 class BoundedLabel:
@@ -31,7 +33,8 @@ class BoundedLabel:
         self._overflowed = overflowed.labels(label)
 
     def __call__(self, value: str) -> str:
-        """Return the value, or ``overflow`` when there are too many."""
+        """Return the value, cut when it is long, or ``overflow`` when there are too many."""
+        value = value[:_MAX_LABEL_CHARACTERS]
         if value in self._seen:
             return value
         if len(self._seen) < self._limit:

@@ -17,6 +17,9 @@ _TABLES: Final = (
     "th, td { padding: .2rem .8rem .2rem 0; vertical-align: top; } tr { border-bottom: 1px solid var(--line); }"
 )
 
+# Chosen: more than anybody reads; a path may have tens of thousands of sections.
+_MAX_ROWS: Final = 500
+
 Document = Mapping[str, Any]
 
 
@@ -64,12 +67,32 @@ def execution(document: Document, findings: Sequence[Document]) -> str:
         element("h2", document["workflow"]),
         element("p", document["trace_id"], class_="mono"),
         element("p", ", ".join(facts)),
+        element("p", "Its spans are no longer in memory, so there is no waterfall; this is what was stored of it."),
         *_findings(findings),
         element("h3", "Critical path"),
-        _table(("operation", "kind", "start", "duration"), path),
+        _table(("operation", "kind", "start", "duration"), path[:_MAX_ROWS]),
+        *([element("p", f"{len(path) - _MAX_ROWS} more are in /api/v1/executions.")] if len(path) > _MAX_ROWS else []),
         element("h3", "Phases"),
-        _table(("phase", "duration", "exclusive", "on the critical path"), phases),
+        _table(("phase", "duration", "exclusive", "on the critical path"), phases[:_MAX_ROWS]),
+        element("h3", "Agents"),
+        _agents(document["agents"]),
     )
+
+
+def _agents(agents: Sequence[Document]) -> Html:
+    rows = [
+        (
+            one["name"],
+            one["calls"],
+            duration_s(one["busy_s"]),
+            duration_s(one["wait_s"]),
+            one["input_tokens"],
+            one["output_tokens"],
+            one["errors"],
+        )
+        for one in agents[:_MAX_ROWS]
+    ]
+    return _table(("agent", "calls", "busy", "waited", "tokens in", "tokens out", "errors"), rows)
 
 
 def _findings(findings: Sequence[Document]) -> tuple[Html, Html]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from otel_wfperf.assembly import OpenTrace
 from otel_wfperf.errors import LogFullError
@@ -20,16 +20,24 @@ from otel_wfperf.otlp import protobuf
 from otel_wfperf.report.document import execution_document, finding_document
 from otel_wfperf.sidecar.analyzer import Analyzer, Finished
 from otel_wfperf.sidecar.annotation import annotation
+from otel_wfperf.sidecar.clock import steady_clock
 from otel_wfperf.sidecar.metrics import Metrics
-from otel_wfperf.store import AgentRow, Analysed, Position, Sample, Store
+from otel_wfperf.store import AgentRow, Analysed, Position, Sample, Store, StoreUnavailableError
 
+_LOGGER = logging.getLogger(__name__)
 CONSUMER: Final = "analyzer"
 # Chosen: findings appear within this time plus the quiet period; looking costs a pass over the open traces.
 _TICK_S: Final = 0.25
+# Chosen: the pause after a look is at least twice as long as the look took, up to a second. What became complete
+# meanwhile is compared at once, which costs little more than comparing one.
+_REST: Final = 2
+_MAX_REST_NS: Final = 1_000_000_000
 # Chosen: half of the log may be held back by open traces; past it a restart would find them incomplete, which is
 # better than refusing new data.
 _HOLD_RATIO: Final = 0.5
 _RETRY_STORE_S: Final = 1.0
+# Chosen: some 500 kB at 1 kB of findings each; back ends take 4 MiB in one gRPC message by default.
+_MAX_ANNOTATIONS: Final = 500
 _SAMPLED: Final = (
     OperationKind.PHASE,
     OperationKind.AGENT,
@@ -60,7 +68,7 @@ class Pipeline:
         metrics: Metrics,
         position: int,
         annotate: bool,
-        clock_ns: Callable[[], int] = time.time_ns,
+        clock_ns: Callable[[], int] | None = None,
     ) -> None:
         """Continue at a position of the log.
 
@@ -71,20 +79,21 @@ class Pipeline:
             metrics: Counters.
             position: Everything up to this offset is analysed.
             annotate: Append a span with the findings of each execution, for the exporters.
-            clock_ns: Wall clock (nanoseconds since the Unix epoch).
+            clock_ns: Nanoseconds since the Unix epoch, without jumps; :func:`steady_clock` by default.
         """
         self._log = log
         self._store = store
         self._analyzer = analyzer
         self._metrics = metrics
         self._annotate = annotate
-        self._clock_ns = clock_ns
+        self._clock_ns = clock_ns or steady_clock()
         self._stepping = asyncio.Lock()
         # One thread: the analyzer is not shared, and the store has one writer.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="wfperf-analyzer")
         self._counted: Counter[str] = Counter()
+        self._faults: set[str] = set()
         self._stopping = False
-        self._ticked_ns = 0
+        self._next_tick_ns = 0
         self.position = position
         self._committed = position
         self.open: tuple[OpenTrace, ...] = ()
@@ -93,15 +102,27 @@ class Pipeline:
         """Analyse until :meth:`stop`."""
         while not self._stopping:
             async with self._stepping:
-                advanced = await self._step()
+                try:
+                    advanced = await self._step()
+                except StoreUnavailableError:
+                    return
             if not advanced:
                 await self._log.wait(self.position, timeout_s=_TICK_S)
 
-    async def stop(self) -> None:
-        """End :meth:`run`; not by cancelling, because the thread cannot be interrupted within a step."""
+    async def stop(self, timeout_s: float) -> None:
+        """End :meth:`run`, then analyse what is in the log, but not for longer than the timeout (seconds).
+
+        Not by cancelling, because the thread cannot be interrupted within a step. What is left, and what a store
+        that fails does not take, is analysed after the next start.
+        """
         self._stopping = True
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
         async with self._stepping:
-            pass
+            with suppress(StoreUnavailableError):
+                while self.position < self._log.end and loop.time() < deadline_s:
+                    await self._step()
+                await self._tick()
 
     async def catch_up(self) -> None:
         """Analyse what is in the log now, and store what is complete."""
@@ -139,13 +160,15 @@ class Pipeline:
         if records:
             await self._in_thread(lambda: self._analyzer.add(records, now_ns=now_ns))
             self.position = records[-1].offset
-        if now_ns - self._ticked_ns >= _TICK_S * 1e9:
+        if now_ns >= self._next_tick_ns:
             await self._tick()
         return bool(records)
 
     async def _tick(self) -> None:
-        self._ticked_ns = now_ns = self._clock_ns()
+        now_ns = self._clock_ns()
         await self._settle(await self._in_thread(lambda: self._analyzer.due(now_ns=now_ns)))
+        done_ns = self._clock_ns()
+        self._next_tick_ns = max(now_ns + int(_TICK_S * 1e9), done_ns + min(_MAX_REST_NS, _REST * (done_ns - now_ns)))
 
     async def _settle(self, finished: Sequence[Finished]) -> None:
         """Store results together with the position, tell exporters and metrics, and let the log go."""
@@ -158,15 +181,43 @@ class Pipeline:
             finished = [one for one in finished if one.execution.trace_id not in outdated]
             await self._append_annotations(finished)
         if finished or done != self._committed:
-            rows = await self._in_thread(lambda: [_analysed(one) for one in finished])
-            where = Position(log_id=self._log.log_id, offset=done)
-            now_ns = self._clock_ns()
-            await self._stored(lambda: self._store.save(rows, consumer=CONSUMER, position=where, now_unix_ns=now_ns))
-            self._committed = done
+            await self._save(await self._in_thread(lambda: self._described(finished)), done)
         await self._release(done)
         for one in finished:
             self._metrics.analysed(one.execution, one.findings)
         self._export_drops(await self._in_thread(lambda: dict(self._analyzer.dropped)))
+
+    def _described(self, finished: Sequence[Finished]) -> list[Analysed]:
+        """Make rows of what can be described."""
+        rows = []
+        for one in finished:
+            try:
+                rows.append(_analysed(one))
+            except Exception as error:  # noqa: BLE001 - a fault of ours must not take the others with it
+                self._lost("report_failed", error)
+        return rows
+
+    async def _save(self, rows: Sequence[Analysed], done: int) -> None:
+        """Store all at once; when the store refuses one of them, the others and only then the position."""
+        if await self._refusal(rows, done) is not None:
+            for row in rows:
+                error = await self._refusal([row], self._committed)
+                if error is not None:
+                    self._lost("store_refused", error)
+            await self._refusal([], done)
+        self._committed = done
+
+    async def _refusal(self, rows: Sequence[Analysed], offset: int) -> Exception | None:
+        """Store rows and how far the log is analysed; return why the store will never take them, if so."""
+        position = Position(log_id=self._log.log_id, offset=offset)
+        now_ns = self._clock_ns()
+        try:
+            await self._stored(lambda: self._store.save(rows, consumer=CONSUMER, position=position, now_unix_ns=now_ns))
+        except StoreUnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a number that no column holds, for example
+            return error
+        return None
 
     async def _release(self, done: int) -> None:
         """Tell the log what is no longer needed from it."""
@@ -181,11 +232,20 @@ class Pipeline:
         if not self._annotate or not finished:
             return
         spans = [annotation(one.execution, one.findings) for one in finished]
-        data = await self._in_thread(lambda: protobuf.encode_traces(spans))
-        try:
-            await self._log.append(Signal.TRACES, data, items=len(spans))
-        except LogFullError:
-            self._count("annotation_log_full", len(spans))
+        for start in range(0, len(spans), _MAX_ANNOTATIONS):
+            some = spans[start : start + _MAX_ANNOTATIONS]
+            data = await self._in_thread(partial(protobuf.encode_traces, some))
+            try:
+                await self._log.append(Signal.TRACES, data, items=len(some))
+            except LogFullError:
+                self._count("annotation_log_full", len(some))
+
+    def _lost(self, reason: str, error: Exception) -> None:
+        """Count an execution that is lost by a fault of ours, and log the first of its kind."""
+        if reason not in self._faults:
+            _LOGGER.error("analysis: %s; further ones are only counted", reason, exc_info=error)
+        self._faults.add(reason)
+        self._count(reason, 1)
 
     def _count(self, reason: str, items: int) -> None:
         if items:
@@ -198,12 +258,14 @@ class Pipeline:
             self._counted[reason] = total
 
     async def _stored(self, work: Callable[[], T]) -> T:
-        """Use the store; while it cannot be used, wait: the log holds what comes meanwhile."""
+        """Use the store; while it cannot be used, wait, unless we stop: the log holds what comes meanwhile."""
         while True:
             try:
                 return await self._in_thread(work)
-            except SQLAlchemyError:
+            except StoreUnavailableError:
                 self._metrics.store_failed()
+                if self._stopping:
+                    raise
                 await asyncio.sleep(_RETRY_STORE_S)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

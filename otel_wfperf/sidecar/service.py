@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import random
@@ -18,8 +19,8 @@ from typing import Final
 
 from otel_wfperf.assembly import Assembler, OpenTrace
 from otel_wfperf.config import SidecarConfig
-from otel_wfperf.errors import ConfigError
-from otel_wfperf.log import SqliteLog
+from otel_wfperf.errors import ConfigError, LogFullError
+from otel_wfperf.log import SqliteLog, put_aside
 from otel_wfperf.model import Execution, Finding
 from otel_wfperf.sidecar import api
 from otel_wfperf.sidecar.analyzer import Analyzer
@@ -31,13 +32,16 @@ from otel_wfperf.sidecar.pipeline import CONSUMER, Analysis, Pipeline
 from otel_wfperf.sidecar.receivers import http
 from otel_wfperf.sidecar.receivers.grpc import GrpcReceiver
 from otel_wfperf.sidecar.receivers.request import Intake
-from otel_wfperf.store import Store
+from otel_wfperf.store import Store, StoreDamagedError
 
 _LOGGER = logging.getLogger(__name__)
 # Chosen: frees room within a second of an exporter's progress at little cost.
 _TRIM_LOG_S: Final = 1.0
 _TRIM_STORE_S: Final = 600.0
 _RESTART_S: Final = 1.0
+# Chosen: analysis makes many objects and hardly a cycle; with Python's own thresholds (700, 10, 10) looking for cycles
+# took 10 % of its time.
+_GC_THRESHOLDS: Final = (10_000, 20, 50)
 
 __all__ = ["Analysis", "Endpoints", "RunningSidecar", "Sidecar", "embedded", "run_forever"]
 
@@ -115,15 +119,16 @@ class Sidecar:
     async def stop(self) -> None:
         """Drain: finish requests, analyse what is complete, give the exporters a little time, close.
 
-        What could not be exported stays in the log for the next start.
+        What could not be analysed or exported within the drain timeout stays in the log for the next start.
         """
         self.ready = False
         self._intake.draining = True
+        loop = asyncio.get_running_loop()
         timeout_s = self.config.drain_timeout_s
+        deadline_s = loop.time() + timeout_s
         await asyncio.gather(self._grpc.stop(timeout_s / 2), self._http.stop())
-        await self._pipeline.stop()
-        await self._pipeline.catch_up()
-        await asyncio.gather(*(forwarder.drain(timeout_s / 2) for forwarder in self._forwarders))
+        await self._pipeline.stop(timeout_s / 4)
+        await asyncio.gather(*(forwarder.drain(deadline_s - loop.time()) for forwarder in self._forwarders))
         await self._close()
 
     async def _close(self) -> None:
@@ -143,8 +148,8 @@ class Sidecar:
             fsync=config.log.fsync,
         )
         self._opened.push_async_callback(self._log.close)
-        url = f"sqlite:///{(config.data_dir / 'store.sqlite').absolute()}"
-        self._store = await asyncio.to_thread(Store.open, url, fsync=config.log.fsync)
+        path = config.data_dir.absolute() / "store.sqlite"
+        self._store = await asyncio.to_thread(_open_store, path, fsync=config.log.fsync)
         self._opened.callback(self._store.close)
 
     async def _start_consumers(self) -> None:
@@ -195,11 +200,23 @@ class Sidecar:
         config = self.config
         drain_s = config.drain_timeout_s / 2
         self._intake = Intake(self._log, self.metrics, max_request_bytes=config.max_request_size_bytes)
-        page = HttpServer(api.application(self), config.listen.page, key="sidecar.listen.page", drain_timeout_s=drain_s)
+        page = HttpServer(
+            api.application(self),
+            config.listen.page,
+            key="sidecar.listen.page",
+            drain_timeout_s=0,
+            read_timeout_s=config.read_timeout_s,
+        )
         page_url = await page.start()
         self._opened.push_async_callback(page.stop)
         app = http.application(self._intake, read_timeout_s=config.read_timeout_s)
-        self._http = HttpServer(app, config.listen.http, key="sidecar.listen.http", drain_timeout_s=drain_s)
+        self._http = HttpServer(
+            app,
+            config.listen.http,
+            key="sidecar.listen.http",
+            drain_timeout_s=drain_s,
+            read_timeout_s=config.read_timeout_s,
+        )
         http_url = await self._http.start()
         self._opened.push_async_callback(self._http.stop)
         self._grpc = GrpcReceiver(self._intake, config.listen.grpc)
@@ -225,7 +242,9 @@ class Sidecar:
     async def _trim_log(self) -> None:
         while True:
             await asyncio.sleep(_TRIM_LOG_S)
-            self.metrics.expired((await self._log.trim()).items)
+            # A full disk, or one that fails: senders are told, and the next try may succeed.
+            with suppress(LogFullError):
+                self.metrics.expired((await self._log.trim()).items)
 
     async def _trim_store(self) -> None:
         retention = self.config.retention
@@ -251,6 +270,16 @@ class Sidecar:
 
 def _pending(forwarder: Forwarder) -> float:
     return forwarder.pending_records
+
+
+def _open_store(path: Path, *, fsync: bool) -> Store:
+    """Open the store; a damaged one is put aside, and what is in the log is analysed again."""
+    url = f"sqlite:///{path}"
+    try:
+        return Store.open(url, fsync=fsync)
+    except StoreDamagedError:
+        put_aside(path)
+        return Store.open(url, fsync=fsync)
 
 
 def _make_folder(path: Path) -> None:
@@ -304,6 +333,7 @@ def embedded(config: SidecarConfig) -> Iterator[RunningSidecar]:
 
 def run_forever(config: SidecarConfig, *, on_ready: Callable[[Endpoints], None] | None = None) -> None:
     """Run a sidecar until SIGTERM or SIGINT, then drain; a second signal ends the process at once."""
+    gc.set_threshold(*_GC_THRESHOLDS)
     asyncio.run(_serve(config, on_ready))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Self
@@ -22,8 +23,18 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
 
 from otel_wfperf.analysis.sketch import Sketch
+from otel_wfperf.errors import WfperfError
 from otel_wfperf.model import Execution, Finding
 from otel_wfperf.store.migration import migrate
 from otel_wfperf.store.tables import AGENTS, CURSORS, EXECUTIONS, FINDINGS, SKETCHES
@@ -31,6 +42,19 @@ from otel_wfperf.store.tables import AGENTS, CURSORS, EXECUTIONS, FINDINGS, SKET
 Document = Mapping[str, Any]
 
 _HOUR_NS: Final = 3_600_000_000_000
+# Chosen: well within the 999 of the oldest SQLite.
+_MAX_PARAMETERS: Final = 500
+_AGENT_COLUMNS: Final = ("name", "calls", "busy_s", "wait_s", "input_tokens", "output_tokens", "errors")
+# Errors of the database that are the fault of what it is asked to do; the others may pass. Source: PEP 249.
+_REFUSALS: Final = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+
+
+class StoreDamagedError(WfperfError):
+    """What should be a database is none."""
+
+
+class StoreUnavailableError(WfperfError):
+    """The database cannot be used now; the same may succeed later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +119,7 @@ class Store:
 
     @classmethod
     def open(cls, url: str, *, fsync: bool = True) -> Self:
-        """Connect and apply the migrations that are missing.
+        """Connect and apply the migrations that are missing; raise StoreDamagedError when it is no database.
 
         Args:
             url: SQLAlchemy URL, such as ``sqlite:////var/lib/otel-wfperf/store.sqlite``.
@@ -104,12 +128,30 @@ class Store:
         engine = create_engine(url)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", partial(_configure_sqlite, fsync))
-        migrate(engine)
+            event.listen(engine, "begin", _begin_sqlite)
+        try:
+            migrate(engine)
+        except BaseException as error:
+            engine.dispose()
+            if isinstance(error, DatabaseError) and not isinstance(error, OperationalError | ProgrammingError):
+                raise StoreDamagedError(f"the store is no database any more: {error.orig}") from error
+            raise
         return cls(engine)
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """Open a transaction; raise StoreUnavailableError when the database is the reason that it fails."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except _REFUSALS:
+            raise
+        except (DatabaseError, InterfaceError) as error:
+            raise StoreUnavailableError(f"the store cannot be used: {error.orig}; it is tried again") from error
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -118,47 +160,43 @@ class Store:
 
         A restart may see only the late spans of a trace; they must not replace the whole.
         """
-        outdated: set[str] = set()
-        with self._engine.connect() as connection:
-            for execution in executions:
-                known = _stored_version(connection, execution.trace_id)
-                if known is not None and known > (execution.version, len(execution.operations)):
-                    outdated.add(execution.trace_id)
-        return frozenset(outdated)
+        offered = {each.trace_id: (each.version, len(each.operations)) for each in executions}
+        with self._connected() as connection:
+            stored = _stored_versions(connection, offered)
+        return frozenset(trace_id for trace_id, version in stored.items() if version > offered[trace_id])
 
     def save(self, analysed: Iterable[Analysed], *, consumer: str, position: Position, now_unix_ns: int) -> None:
         """Store executions, replacing those of the same traces, and how far the log is analysed; all or nothing."""
-        with self._engine.begin() as connection:
-            samples: list[tuple[Execution, Sample]] = []
-            for one in analysed:
-                # A late span re-opens an execution; its durations are in the sketches already.
-                if _stored_version(connection, one.execution.trace_id) is None:
-                    samples += [(one.execution, sample) for sample in one.samples]
-                _replace(connection, one, now_unix_ns)
-            _add_samples(connection, samples, now_unix_ns)
+        rows = {one.execution.trace_id: one for one in analysed}
+        with self._connected() as connection:
+            stored = _stored_versions(connection, rows)
+            _replace(connection, rows.values(), stored, now_unix_ns)
+            # A late span re-opens an execution; its durations are in the sketches already.
+            new = [one for trace_id, one in rows.items() if trace_id not in stored]
+            _add_samples(connection, [(one.execution, sample) for one in new for sample in one.samples], now_unix_ns)
             _set_position(connection, consumer, position)
 
     def position(self, consumer: str) -> Position | None:
         """Return how far a consumer has come; None when it never stored that."""
         statement = select(CURSORS.c.log_id, CURSORS.c.position).where(CURSORS.c.consumer == consumer)
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             row = connection.execute(statement).one_or_none()
         return Position(log_id=row.log_id, offset=row.position) if row else None
 
     def analysed_after(self, offset: int) -> dict[str, int]:
         """Return trace id and last record of the executions that hold records after an offset."""
         statement = select(EXECUTIONS.c.trace_id, EXECUTIONS.c.last_offset).where(EXECUTIONS.c.last_offset > offset)
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             return {row.trace_id: row.last_offset for row in connection.execute(statement)}
 
     def forget_offsets(self) -> None:
         """Detach the executions from their log, whose offsets no longer mean anything."""
-        with self._engine.begin() as connection:
+        with self._connected() as connection:
             connection.execute(update(EXECUTIONS).values(last_offset=0))
 
     def trim(self, *, oldest_unix_ns: int, max_executions: int) -> int:
         """Delete what was stored earlier than a moment, and the oldest past a count; return how many executions."""
-        with self._engine.begin() as connection:
+        with self._connected() as connection:
             newest_first = select(EXECUTIONS.c.stored_unix_ns).order_by(EXECUTIONS.c.stored_unix_ns.desc())
             bound = connection.execute(newest_first.offset(max_executions).limit(1)).scalar_one_or_none()
             too_old = EXECUTIONS.c.stored_unix_ns < oldest_unix_ns
@@ -252,37 +290,51 @@ def _where(statement: Select[Any], table: Table, *, since_unix_ns: int | None, *
     return statement.where(*conditions)
 
 
-def _stored_version(connection: Connection, trace_id: str) -> tuple[int, int] | None:
-    statement = select(EXECUTIONS.c.version, EXECUTIONS.c.span_count).where(EXECUTIONS.c.trace_id == trace_id)
-    row = connection.execute(statement).one_or_none()
-    return (row.version, row.span_count) if row else None
+def _stored_versions(connection: Connection, trace_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Return version and number of spans of those that are stored."""
+    stored: dict[str, tuple[int, int]] = {}
+    for some in _chunks(trace_ids):
+        statement = select(EXECUTIONS.c.trace_id, EXECUTIONS.c.version, EXECUTIONS.c.span_count)
+        for row in connection.execute(statement.where(EXECUTIONS.c.trace_id.in_(some))):
+            stored[row.trace_id] = (row.version, row.span_count)
+    return stored
 
 
-def _replace(connection: Connection, analysed: Analysed, now_unix_ns: int) -> None:
-    execution = analysed.execution
-    of_trace = {"trace_id": execution.trace_id, "workflow": execution.workflow, "start_unix_ns": execution.start_ns}
+def _chunks(trace_ids: Iterable[str]) -> Iterator[Sequence[str]]:
+    ordered = list(trace_ids)
+    return (ordered[start : start + _MAX_PARAMETERS] for start in range(0, len(ordered), _MAX_PARAMETERS))
+
+
+def _replace(connection: Connection, rows: Iterable[Analysed], stored: Iterable[str], now_unix_ns: int) -> None:
     # Findings and agents go with the execution: ON DELETE CASCADE.
-    connection.execute(delete(EXECUTIONS).where(EXECUTIONS.c.trace_id == execution.trace_id))
-    connection.execute(
-        insert(EXECUTIONS).values(
-            **of_trace,
-            version=execution.version,
-            status=execution.status.value,
-            duration_ns=execution.duration_ns,
-            span_count=len(execution.operations),
-            finding_count=len(analysed.findings),
-            stored_unix_ns=now_unix_ns,
-            last_offset=analysed.last_offset,
-            document=analysed.document,
-        )
-    )
-    findings = [{**of_trace, **_finding_row(finding, document)} for finding, document in analysed.findings]
-    if findings:
-        connection.execute(insert(FINDINGS), findings)
-    if analysed.agents:
-        names = ("name", "calls", "busy_s", "wait_s", "input_tokens", "output_tokens", "errors")
-        rows = [{**of_trace, **{name: getattr(agent, name) for name in names}} for agent in analysed.agents]
-        connection.execute(insert(AGENTS), rows)
+    for some in _chunks(stored):
+        connection.execute(delete(EXECUTIONS).where(EXECUTIONS.c.trace_id.in_(some)))
+    executions, findings, agents = [], [], []
+    for one in rows:
+        of_trace = _of_trace(one.execution)
+        executions.append({**of_trace, **_execution_row(one), "stored_unix_ns": now_unix_ns})
+        findings += [{**of_trace, **_finding_row(finding, document)} for finding, document in one.findings]
+        agents += [{**of_trace, **{name: getattr(agent, name) for name in _AGENT_COLUMNS}} for agent in one.agents]
+    for table, values in ((EXECUTIONS, executions), (FINDINGS, findings), (AGENTS, agents)):
+        if values:
+            connection.execute(insert(table), values)
+
+
+def _of_trace(execution: Execution) -> dict[str, Any]:
+    return {"trace_id": execution.trace_id, "workflow": execution.workflow, "start_unix_ns": execution.start_ns}
+
+
+def _execution_row(analysed: Analysed) -> dict[str, Any]:
+    execution = analysed.execution
+    return {
+        "version": execution.version,
+        "status": execution.status.value,
+        "duration_ns": execution.duration_ns,
+        "span_count": len(execution.operations),
+        "finding_count": len(analysed.findings),
+        "last_offset": analysed.last_offset,
+        "document": analysed.document,
+    }
 
 
 def _finding_row(finding: Finding, document: Document) -> dict[str, Any]:
@@ -329,7 +381,13 @@ def _hour_unix_s(moment_unix_ns: int) -> int:
 
 
 def _configure_sqlite(fsync: bool, connection: Any, _record: object) -> None:  # noqa: FBT001 - bound by partial
+    # The driver's own transactions leave CREATE TABLE out, and a migration that is cut short could not be repeated.
+    connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {'FULL' if fsync else 'NORMAL'}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA busy_timeout = 30000")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

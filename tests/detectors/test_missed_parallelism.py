@@ -44,6 +44,23 @@ def test_tools_of_one_turn_in_series_are_proven() -> None:
     )
 
 
+@pytest.mark.parametrize("asked", [{"model": True}, {"tools": True}, {}], ids=["finish reason", "call ids", "neither"])
+def test_a_turn_is_proven_only_when_something_shows_that_the_model_asked(asked: dict[str, bool]) -> None:
+    run = Run()
+    analyst = run.phase("analyst", 0, 2_600)
+    turn = run.llm(0, 500, parent=analyst, requested=asked.get("model", False))
+    for number, name in enumerate("abc"):
+        run.tool(
+            f"load_{name}", 510 + 505 * number, 500, parent=analyst, turn=turn, requested=asked.get("tools", False)
+        )
+    run.llm(2_100, 500, parent=analyst)
+
+    [finding] = found(run.build())
+
+    proven = (Confidence.PROVEN, Severity.CRITICAL)
+    assert (finding.confidence, finding.severity) == (proven if asked else (Confidence.ASSUMED, Severity.LOW))
+
+
 def test_two_tools_of_one_turn_are_enough() -> None:
     [finding] = found(turn_of_tools(900, 800))
 

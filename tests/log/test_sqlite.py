@@ -191,6 +191,59 @@ async def test_a_second_sidecar_is_refused_by_the_key_to_change(tmp_path: Path) 
                 pass
 
 
+async def test_a_folder_that_cannot_be_written_is_told_from_a_taken_one() -> None:
+    with pytest.raises(ConfigError, match=r"^sidecar\.data_dir: '/proc': cannot be written"):
+        SqliteLog(Path("/proc/log.sqlite"), consumers=["reader"], max_size_bytes=10**9, max_age_s=3600)
+
+
+async def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
+    (tmp_path / "log.sqlite").write_bytes(b"no database" * 1000)
+    async with opened(tmp_path) as log:
+        assert await log.append(Signal.TRACES, b"one", items=1) == 1
+
+    assert (tmp_path / "log.sqlite.damaged").read_bytes() == b"no database" * 1000
+
+
+@pytest.mark.parametrize("page", [10, 25, 40])
+async def test_a_damaged_page_costs_only_the_records_around_it(tmp_path: Path, page: int) -> None:
+    bodies = [bytes([number]) * 1500 for number in range(100)]
+    async with opened(tmp_path) as log:
+        for body in bodies:
+            await log.append(Signal.TRACES, body, items=1)
+        first_log_id = log.log_id
+    with (tmp_path / "log.sqlite").open("r+b") as file:
+        file.seek(4096 * page)
+        file.write(b"\xff" * 4096)
+
+    async with opened(tmp_path) as log:
+        kept = [record.data for record in await log.read(0, limit=1000)]
+        assert log.log_id != first_log_id
+        assert await log.append(Signal.TRACES, b"new", items=1) == len(kept) + 1
+
+    assert kept == [body for body in bodies if body in kept]
+    assert len(kept) >= len(bodies) - 10
+
+
+async def test_a_fault_of_ours_does_not_end_the_writer(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        with pytest.raises(LogFullError):
+            await log.commit("reader", 2**70)
+
+        assert await log.append(Signal.TRACES, b"one", items=1) == 1
+
+
+async def test_a_disk_that_is_gone_refuses_retryably(tmp_path: Path) -> None:
+    def gone() -> int:
+        raise FileNotFoundError
+
+    log = SqliteLog(
+        tmp_path / "log.sqlite", consumers=["reader"], max_size_bytes=10**9, max_age_s=3600, disk_free_bytes=gone
+    )
+    with pytest.raises(LogFullError):
+        await log.append(Signal.TRACES, b"one", items=1)
+    await log.close()
+
+
 async def test_appends_fail_retryably_once_it_is_closed(tmp_path: Path) -> None:
     async with opened(tmp_path) as log:
         pass

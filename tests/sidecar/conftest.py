@@ -34,7 +34,9 @@ async def start_receivers(tmp_path: Path) -> AsyncIterator[Start]:
             metrics = Metrics()
             intake = Intake(log, metrics, max_request_bytes=max_request_bytes)
             app = http.application(intake, read_timeout_s=read_timeout_s)
-            http_server = HttpServer(app, "127.0.0.1:0", key="sidecar.listen.http", drain_timeout_s=1)
+            http_server = HttpServer(
+                app, "127.0.0.1:0", key="sidecar.listen.http", drain_timeout_s=1, read_timeout_s=read_timeout_s
+            )
             http_url = await http_server.start()
             running.push_async_callback(http_server.stop)
             grpc_server = GrpcReceiver(intake, "127.0.0.1:0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from otel_wfperf.config import SidecarConfig
 from otel_wfperf.sidecar.service import Endpoints
@@ -54,6 +54,24 @@ def sdk(span_exporter: SpanExporter, *, queue: int = 2048) -> Iterator[TracerPro
     finally:
         assert provider.force_flush()
         provider.shutdown()
+
+
+class Recording(SpanExporter):
+    """Hands on to an exporter and remembers which spans (trace id, span id) the other side acknowledged."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self.acknowledged: set[tuple[str, str]] = set()
+        self._exporter = exporter
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = self._exporter.export(spans)
+        if result is SpanExportResult.SUCCESS:
+            contexts = [context for span in spans if (context := span.get_span_context())]
+            self.acknowledged |= {(f"{each.trace_id:032x}", f"{each.span_id:016x}") for each in contexts}
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
 
 
 def grpc_exporter(endpoints: Endpoints) -> SpanExporter:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,8 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from otel_wfperf.assembly import OpenTrace
-from otel_wfperf.model import Execution, Finding, Severity
+from otel_wfperf.assembly import OpenOperation, OpenTrace
+from otel_wfperf.model import Execution, Finding, OperationKind, Severity
 from otel_wfperf.report.document import execution_document, finding_document
 from otel_wfperf.sidecar.api import ENDPOINTS, application
 from otel_wfperf.sidecar.metrics import Metrics
@@ -116,19 +116,34 @@ async def test_sums_up_agents(shown: Shown, client: httpx.AsyncClient) -> None:
 
 
 async def test_lists_what_is_running(shown: Shown, client: httpx.AsyncClient) -> None:
-    shown.open_traces = (OpenTrace(trace_id="0a", first_seen_ns=1, last_seen_ns=2, operations=3, root_ended=False),)
+    [root] = execution(1).operations
+    running = (
+        OpenOperation(span_id=root.span_id, operation=root, start_ns=root.start_ns),
+        OpenOperation(span_id="0b", operation=None, start_ns=2**62),
+    )
+    shown.open_traces = tuple(
+        OpenTrace(trace_id=name, first_seen_ns=1, last_seen_ns=2, operations=3, root_ended=False, running=running)
+        for name in ("0a", "0b")
+    )
 
-    assert await asked(client, "/api/v1/live") == {
+    found = await asked(client, "/api/v1/live?limit=1")
+
+    [first, second] = found["executions"][0].pop("open_spans")
+    assert found == {
         "executions": [
             {
-                "trace_id": "0a",
+                "trace_id": "0b",
                 "first_seen_unix_ns": 1,
                 "last_seen_unix_ns": 2,
                 "span_count": 3,
                 "root_ended": False,
             }
-        ]
+        ],
+        "running": 2,
     }
+    assert (first["name"], first["kind"], first["start_unix_ns"]) == ("research", "workflow", 10**18)
+    assert first["age_s"] > 10**8
+    assert second == {"span_id": "0b", "name": None, "kind": None, "start_unix_ns": 2**62, "age_s": 0}
 
 
 @pytest.mark.parametrize(
@@ -139,12 +154,33 @@ async def test_lists_what_is_running(shown: Shown, client: httpx.AsyncClient) ->
         ("status=fine", "status: 'fine': is not one of ok, error, incomplete"),
         ("workflw=a", "workflw: unknown parameter; known here: limit, since, status, workflow"),
         ("since=soon", "since: 'soon': is neither a duration (24h), Unix seconds nor a moment (2026-01-31T12:00:00Z)"),
+        ("limit=-1", "limit: '-1': is not a number from 1 to 1000"),
+        ("limit=" + "9" * 5000, f"limit: '{'9' * 100}…': is not a number from 1 to 1000"),
     ],
 )
 async def test_names_what_is_wrong_with_a_question(client: httpx.AsyncClient, query: str, problem: str) -> None:
     response = await client.get(f"/api/v1/executions?{query}")
 
     assert (response.status_code, response.json()) == (400, {"errors": [problem]})
+
+
+@pytest.mark.parametrize("path", ["executions", "findings", "agents"])
+@pytest.mark.parametrize(
+    ("since", "count"),
+    [
+        ("99999999999999999999", 0),
+        ("9999-12-31T23:59:59-23:59", 0),
+        ("99999999999999999d", 1),
+        ("1900-01-01T00:00Z", 1),
+    ],
+)
+async def test_any_moment_may_be_asked_for(
+    shown: Shown, client: httpx.AsyncClient, path: str, since: str, count: int
+) -> None:
+    """Moments that no column of the store can hold included."""
+    shown.save(execution(1), finding(1))
+
+    assert len((await asked(client, f"/api/v1/{path}?since={since}"))[path]) == count
 
 
 async def test_the_description_covers_every_route(client: httpx.AsyncClient) -> None:
@@ -197,6 +233,35 @@ async def test_pages_escape_everything_and_allow_no_script(
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
     assert f'href="/executions/{one.trace_id}"' in (await client.get("/")).text
     assert (await client.get("/executions/unknown")).status_code == 404
+
+
+async def test_the_page_of_an_old_execution_shows_what_was_stored(shown: Shown, client: httpx.AsyncClient) -> None:
+    """As after a restart, when its spans are no longer in memory."""
+    one = execution(1, operations=3)
+    operations = tuple(replace(each, kind=OperationKind.AGENT) for each in one.operations)
+    shown.save(replace(one, operations=operations), finding(1))
+
+    page = (await client.get(f"/executions/{one.trace_id}")).text
+
+    for text in ("no waterfall", "11 calls one after another", "Critical path", "Agents", "<td>search</td><td>2</td>"):
+        assert text in page, text
+
+
+async def test_a_stored_path_of_any_length_gives_a_page_that_opens(shown: Shown, client: httpx.AsyncClient) -> None:
+    one = execution(1)
+    document = execution_document(one)
+    document["critical_path"] *= 20_000
+    shown.store.save(
+        [Analysed(execution=one, last_offset=1, document=document)],
+        consumer="analyzer",
+        position=Position(log_id="log", offset=1),
+        now_unix_ns=one.start_ns,
+    )
+
+    page = (await client.get(f"/executions/{one.trace_id}")).text
+
+    assert page.count("<tr") < 600
+    assert "19500 more are in /api/v1/executions." in page
 
 
 async def test_an_empty_sidecar_has_pages(client: httpx.AsyncClient) -> None:

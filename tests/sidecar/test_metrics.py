@@ -39,3 +39,11 @@ def test_counts_what_is_received_and_lost() -> None:
     assert samples(metrics, "wfperf_analyzer_dropped_items_total") == {("undecodable",): 3}
     assert samples(metrics, "wfperf_log_expired_items_total") == {("exporter/a",): 5}
     assert samples(metrics, "wfperf_store_failures_total") == {(): 1}
+
+
+def test_a_long_name_is_cut() -> None:
+    """Each series repeats it: one of 2 MB made /metrics 40 MB long."""
+    metrics = Metrics()
+    metrics.analysed(execution(1, workflow="x" * 10**6), [])
+
+    assert samples(metrics, "wfperf_executions_total") == {("ok", "x" * 128): 1}

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from sqlalchemy import create_engine, text
 
 from otel_wfperf import semconv
 from otel_wfperf.assembly import Assembler
 from otel_wfperf.log import Record, Signal, SqliteLog
+from otel_wfperf.model import Execution
 from otel_wfperf.otlp import protobuf
+from otel_wfperf.report.document import Document, execution_document
 from otel_wfperf.sidecar.analyzer import Analyzer
 from otel_wfperf.sidecar.metrics import Metrics
 from otel_wfperf.sidecar.pipeline import CONSUMER, Pipeline
@@ -138,3 +142,72 @@ async def test_counts_what_could_not_be_analysed(tmp_path: Path) -> None:
         await these.pipeline.finish()
 
         assert samples(these.metrics, "wfperf_analyzer_dropped_items_total") == {("undecodable",): 1}
+
+
+def unstorable(trace_id: bytes) -> bytes:
+    """Build a trace that begins in the year 2554, which no column of 64 bits can hold."""
+    request = ExportTraceServiceRequest()
+    request.resource_spans.add().scope_spans.add().spans.add(
+        trace_id=trace_id, span_id=A[:8], name="root", start_time_unix_nano=2**64 - 2, end_time_unix_nano=2**64 - 1
+    )
+    return request.SerializeToString()
+
+
+async def test_an_execution_that_the_store_refuses_does_not_take_others_with_it(tmp_path: Path) -> None:
+    async with parts(tmp_path) as these:
+        await append(these.log, unstorable(B))
+        await append(these.log, requests.tree(A, 1, with_root=True))
+        await these.pipeline.finish()
+
+        assert [one["trace_id"] for one in these.store.executions()] == [A.hex()]
+        assert these.store.position(CONSUMER) == Position(log_id=these.log.log_id, offset=2)
+        assert samples(these.metrics, "wfperf_analyzer_dropped_items_total") == {("store_refused",): 1}
+
+
+async def test_an_execution_that_cannot_be_described_does_not_take_others_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(execution: Execution) -> Document:
+        if execution.trace_id == B.hex():
+            raise ZeroDivisionError
+        return execution_document(execution)
+
+    monkeypatch.setattr("otel_wfperf.sidecar.pipeline.execution_document", fault)
+    async with parts(tmp_path) as these:
+        await append(these.log, requests.tree(B, 1, with_root=True) + requests.tree(A, 1, with_root=True))
+        await these.pipeline.finish()
+
+        assert [one["trace_id"] for one in these.store.executions()] == [A.hex()]
+        assert samples(these.metrics, "wfperf_analyzer_dropped_items_total") == {("report_failed",): 1}
+
+
+async def test_stops_although_the_store_fails_and_analyses_the_rest_after_the_next_start(tmp_path: Path) -> None:
+    async with parts(tmp_path) as these:
+        with create_engine(f"sqlite:///{tmp_path / 'store.sqlite'}").begin() as connection:
+            connection.execute(text("ALTER TABLE cursors RENAME TO hidden"))
+        await append(these.log, requests.tree(A, 1, with_root=True))
+        running = asyncio.create_task(these.pipeline.run())
+
+        await asyncio.wait_for(these.pipeline.stop(timeout_s=0), 30)
+        await running
+        assert await these.log.cursor(CONSUMER) == 0
+
+
+async def test_stops_in_time_although_much_is_left(tmp_path: Path) -> None:
+    async with parts(tmp_path) as these:
+        for number in range(1, 200):
+            await append(these.log, requests.tree(number.to_bytes(16, "big"), 1, with_root=True))
+
+        await these.pipeline.stop(timeout_s=0)
+        assert these.pipeline.position == 0
+
+
+async def test_annotations_go_in_requests_that_back_ends_take(tmp_path: Path) -> None:
+    async with parts(tmp_path, annotate=True) as these:
+        bodies = [requests.tree(number.to_bytes(16, "big"), 0, with_root=True) for number in range(1, 1002)]
+        await append(these.log, b"".join(bodies))
+        await these.pipeline.finish()
+
+        records = (await these.log.read(0))[1:]
+        assert [record.items for record in records] == [500, 500, 1]
+        assert len(annotation_spans(records)) == 1001

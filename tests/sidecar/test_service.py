@@ -181,7 +181,7 @@ async def test_late_spans_of_a_trace_that_a_restart_forgot_do_not_replace_it(tmp
 
 async def test_is_ready_until_it_drains(tmp_path: Path) -> None:
     async with grpc_backend(hang) as backend:
-        sidecar = Sidecar(configured(tmp_path, exporters=[exporter(backend.endpoint)], drain_timeout="4s"))
+        sidecar = Sidecar(configured(tmp_path, exporters=[exporter(backend.endpoint)], drain_timeout="2s"))
         endpoints = await sidecar.start()
         async with httpx.AsyncClient(base_url=endpoints.page, trust_env=False) as client:
             assert (await client.get("/readyz")).status_code == 200
@@ -246,3 +246,20 @@ def test_embedded_raises_what_starting_raises(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError), embedded(configured(tmp_path / "file")):
         pass
+
+
+async def test_starts_with_a_damaged_store_and_analyses_the_log_again(tmp_path: Path) -> None:
+    sidecar = Sidecar(configured(tmp_path))
+    url = (await sidecar.start()).http
+    assert await asyncio.to_thread(post, url, requests.tree(b"\x0a" * 16, 1)) == 200
+    await sidecar.stop()
+    (tmp_path / "store.sqlite").write_bytes(b"no database" * 1000)
+
+    sidecar = Sidecar(configured(tmp_path))
+    await sidecar.start()
+    await sidecar.finish()
+    [execution] = sidecar.store.executions()
+    await sidecar.stop()
+
+    assert execution["trace_id"] == "0a" * 16
+    assert (tmp_path / "store.sqlite.damaged").exists()

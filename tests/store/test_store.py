@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
+from alembic.operations import Operations
+from sqlalchemy import create_engine, inspect, text
 
 from otel_wfperf.model import (
     Confidence,
@@ -18,7 +19,7 @@ from otel_wfperf.model import (
     Subject,
     SubjectKind,
 )
-from otel_wfperf.store import AgentRow, Analysed, Position, Sample, Store
+from otel_wfperf.store import AgentRow, Analysed, Position, Sample, Store, StoreDamagedError, StoreUnavailableError
 from otel_wfperf.store.migration import migrate
 from otel_wfperf.store.tables import METADATA
 
@@ -107,6 +108,39 @@ def test_migrations_make_the_tables_from_nothing_and_are_repeatable(tmp_path: Pa
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
         assert set(inspect(connection).get_table_names()) == {*METADATA.tables, "alembic_version"}
     engine.dispose()
+
+
+def test_a_migration_that_was_cut_short_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a kill at the first start: DDL must be part of the transaction."""
+    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
+    create_index = Operations.create_index
+
+    def cut_short(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Operations, "create_index", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        Store.open(url)
+    monkeypatch.setattr(Operations, "create_index", create_index)
+
+    Store.open(url).close()
+
+
+def test_says_when_the_file_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "store.sqlite").write_bytes(b"no database" * 1000)
+
+    with pytest.raises(StoreDamagedError, match="no database any more"):
+        Store.open(f"sqlite:///{tmp_path / 'store.sqlite'}")
+
+
+def test_tells_a_database_that_fails_from_a_row_that_it_refuses(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(OverflowError):
+        save(store, analysed(execution(1, start_ns=2**64)))
+    with create_engine(f"sqlite:///{tmp_path / 'store.sqlite'}").begin() as connection:
+        connection.execute(text("DROP TABLE cursors"))
+
+    with pytest.raises(StoreUnavailableError, match="no such table"):
+        save(store, analysed(execution(1)))
 
 
 def test_lists_executions_newest_first_and_filters_them(store: Store) -> None:

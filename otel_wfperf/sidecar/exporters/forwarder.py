@@ -115,10 +115,12 @@ class Forwarder:
         while isinstance(outcome := await self._try(record), Retry):
             attempt += 1
             self._metrics.retried(self._config.name, outcome.reason)
-            if self._clock_ns() - record.received_ns > self._max_age_ns:
+            left_s = (record.received_ns + self._max_age_ns - self._clock_ns()) / 1e9
+            if left_s < 0:
                 outcome = Rejected(reason="expired")
                 break
-            await asyncio.sleep(delay_s(self._config.retry, attempt, outcome, self._random()))
+            # Whatever the back end asks for: past its age the record is given up.
+            await asyncio.sleep(min(left_s, delay_s(self._config.retry, attempt, outcome, self._random())))
         self._count(record, outcome)
 
     async def _try(self, record: Record) -> Outcome:
@@ -134,9 +136,11 @@ class Forwarder:
     def _count(self, record: Record, outcome: Outcome) -> None:
         name = self._config.name
         if isinstance(outcome, Accepted):
-            self._metrics.sent(name, record.signal, record.items - outcome.rejected_items)
-            if outcome.rejected_items:
-                self._metrics.failed(name, record.signal, reason="partial_success", items=outcome.rejected_items)
+            # A back end may count otherwise than we do; a counter takes nothing below zero.
+            rejected = min(max(0, outcome.rejected_items), record.items)
+            self._metrics.sent(name, record.signal, record.items - rejected)
+            if rejected:
+                self._metrics.failed(name, record.signal, reason="partial_success", items=rejected)
         elif isinstance(outcome, Rejected):
             self._metrics.failed(name, record.signal, reason=outcome.reason, items=record.items)
 

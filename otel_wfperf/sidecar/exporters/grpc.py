@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, Final
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError
-
-# googleapis-common-protos, a dependency of the OTLP exporters, ships stubs without the py.typed marker.
-from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from otel_wfperf.config import ExporterConfig
 from otel_wfperf.log import Signal
+from otel_wfperf.otlp.status import rejected_items, retry_delay_s
 from otel_wfperf.sidecar.exporters.address import is_loopback, target
 from otel_wfperf.sidecar.exporters.exporter import Accepted, Outcome, Rejected, Retry
-from otel_wfperf.sidecar.exporters.partial_success import rejected_items
 
 # Source: OTLP specification, "Failures", table of gRPC status codes; RESOURCE_EXHAUSTED only with RetryInfo.
 RETRYABLE: Final = frozenset(
@@ -71,7 +65,7 @@ class GrpcExporter:
             response = await self._calls[signal](data, timeout=self._timeout_s, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             return _failure(error)
-        return Accepted(rejected_items=rejected_items(signal, response))
+        return Accepted(rejected_items=rejected_items(response))
 
     async def close(self) -> None:
         """Close the channel."""
@@ -92,13 +86,5 @@ def _retry_delay_s(error: grpc.aio.AioRpcError) -> float | None:
     metadata: Any = error.trailing_metadata() or ()
     for key, value in metadata:
         if key == "grpc-status-details-bin":
-            return _retry_info_s(value)
-    return None
-
-
-def _retry_info_s(status: bytes) -> float | None:
-    info = RetryInfo()
-    with suppress(DecodeError):
-        if any(detail.Unpack(info) for detail in Status.FromString(status).details):
-            return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+            return retry_delay_s(value)
     return None

@@ -11,18 +11,13 @@ from typing import Any, Final, NoReturn
 
 import grpc
 import grpc.aio
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.duration_pb2 import Duration
-
-# googleapis-common-protos, a dependency of the OTLP exporters, ships stubs without the py.typed marker.
-from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from otel_wfperf.config import split_address
 from otel_wfperf.errors import ConfigError, DecodeError, LogFullError
 from otel_wfperf.log import Signal
+from otel_wfperf.otlp.status import status_body
 from otel_wfperf.sidecar.receivers.gzip_body import TooLargeError, gunzip
-from otel_wfperf.sidecar.receivers.request import Intake
+from otel_wfperf.sidecar.receivers.request import Intake, answer
 
 SERVICES: Final = {
     Signal.TRACES: "opentelemetry.proto.collector.trace.v1.TraceService",
@@ -79,7 +74,7 @@ class GrpcReceiver:
             try:
                 if request.startswith(_GZIP_MAGIC):
                     request = gunzip(request, self._intake.max_request_bytes)
-                response = await self._intake.accept(signal, request, protocol="grpc")
+                rejected = await self._intake.accept(signal, request, protocol="grpc")
             except DecodeError as error:
                 self._intake.metrics.refused(signal, "grpc", "malformed")
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
@@ -90,17 +85,14 @@ class GrpcReceiver:
             except LogFullError as error:
                 self._intake.metrics.refused(signal, "grpc", "overload")
                 await _unavailable(context, error)
-            return response.SerializeToString()
+            return answer(rejected, json=False)
 
         return export
 
 
 async def _unavailable(context: Context, error: LogFullError) -> NoReturn:
     """Refuse for now. Source: OTLP specification, "OTLP/gRPC Throttling"."""
-    retry = AnyMessage()
-    retry.Pack(
-        RetryInfo(retry_delay=Duration(nanos=int(error.retry_after_s % 1 * 1e9), seconds=int(error.retry_after_s)))
-    )
-    status = Status(code=grpc.StatusCode.UNAVAILABLE.value[0], message=str(error), details=[retry])
-    details = (("grpc-status-details-bin", status.SerializeToString()),)
+    code: int = grpc.StatusCode.UNAVAILABLE.value[0]
+    status = status_body(code, str(error), json=False, retry_after_s=error.retry_after_s)
+    details = (("grpc-status-details-bin", status),)
     await context.abort(grpc.StatusCode.UNAVAILABLE, str(error), trailing_metadata=details)

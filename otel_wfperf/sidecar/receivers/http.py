@@ -7,16 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from google.protobuf.json_format import MessageToJson
-from google.protobuf.message import Message
-
-# googleapis-common-protos, a dependency of the OTLP exporters, ships stubs without the py.typed marker.
-from google.rpc.code_pb2 import Code  # type: ignore[import-untyped]
-from google.rpc.error_details_pb2 import BadRequest  # type: ignore[import-untyped]
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from grpc import StatusCode
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -24,20 +18,23 @@ from starlette.routing import Route
 
 from otel_wfperf.errors import DecodeError, LogFullError
 from otel_wfperf.log import Signal
+from otel_wfperf.otlp.requests import check, check_json
+from otel_wfperf.otlp.status import status_body
 from otel_wfperf.sidecar.receivers.gzip_body import Gunzip, TooLargeError
-from otel_wfperf.sidecar.receivers.request import Intake, check, check_json
+from otel_wfperf.sidecar.receivers.request import Intake, answer
 
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
-_CODES: Final = {
-    400: Code.INVALID_ARGUMENT,
-    404: Code.NOT_FOUND,
-    405: Code.UNIMPLEMENTED,
-    408: Code.DEADLINE_EXCEEDED,
-    413: Code.RESOURCE_EXHAUSTED,
-    415: Code.INVALID_ARGUMENT,
-    500: Code.INTERNAL,
-    503: Code.UNAVAILABLE,
+# Source: google.rpc.Code, the numbers of gRPC.
+_CODES: Final[Mapping[int, int]] = {
+    400: StatusCode.INVALID_ARGUMENT.value[0],
+    404: StatusCode.NOT_FOUND.value[0],
+    405: StatusCode.UNIMPLEMENTED.value[0],
+    408: StatusCode.DEADLINE_EXCEEDED.value[0],
+    413: StatusCode.RESOURCE_EXHAUSTED.value[0],
+    415: StatusCode.INVALID_ARGUMENT.value[0],
+    500: StatusCode.INTERNAL.value[0],
+    503: StatusCode.UNAVAILABLE.value[0],
 }
 
 
@@ -65,7 +62,7 @@ def _endpoint(intake: Intake, signal: Signal, read_timeout_s: float) -> Callable
             content_type = _content_type(request)
             body = await _body(request, intake.max_request_bytes, read_timeout_s)
             decode = check_json if content_type == JSON else check
-            answer = await intake.accept_checked(
+            rejected = await intake.accept_checked(
                 signal, lambda: decode(signal, body), size=len(body), protocol=f"http/{_short(content_type)}"
             )
         except LogFullError as error:
@@ -80,7 +77,7 @@ def _endpoint(intake: Intake, signal: Signal, read_timeout_s: float) -> Callable
         except ClientDisconnect:
             intake.metrics.refused(signal, "http", "disconnected")
             return Response(status_code=400)
-        return _encoded(answer, content_type, 200)
+        return _response(answer(rejected, json=content_type == JSON), content_type, 200)
 
     return export
 
@@ -124,24 +121,20 @@ def _check_size(size_bytes: int, limit_bytes: int) -> None:
         raise TooLargeError
 
 
-def _encoded(message: Message, content_type: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    # OTLP/JSON has rules of its own for telemetry only; an error's details are Any messages, which only this knows.
-    body = MessageToJson(message, indent=None) if content_type == JSON else message.SerializeToString()
+def _response(body: bytes, content_type: str, status: int, headers: dict[str, str] | None = None) -> Response:
     return Response(body, status_code=status, media_type=content_type, headers=headers)
 
 
 def _error(request: Request, status: int, message: str, *, retry_after_s: float | None = None) -> Response:
     """Answer with a Status; for a request whose encoding is not known, in JSON."""
     asked = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = Status(code=_CODES[status], message=message)
-    if status == 400:
-        violation = BadRequest.FieldViolation(field="body", description=message)
-        body.details.add().Pack(BadRequest(field_violations=[violation]))
+    content_type = PROTOBUF if asked == PROTOBUF else JSON
+    body = status_body(_CODES[status], message, json=content_type == JSON, malformed=status == 400)
     headers = {"retry-after": str(math.ceil(retry_after_s))} if retry_after_s is not None else {}
     # What is left of the body would otherwise be read to keep the connection.
     if status in {408, 413}:
         headers["connection"] = "close"
-    return _encoded(body, PROTOBUF if asked == PROTOBUF else JSON, status, headers)
+    return _response(body, content_type, status, headers)
 
 
 def _short(content_type: str) -> str:

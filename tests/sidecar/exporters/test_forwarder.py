@@ -158,6 +158,23 @@ async def test_never_resends_a_partial_success(tmp_path: Path) -> None:
     assert samples(metrics, "wfperf_exporter_failed_items_total") == {("b", "partial_success", "traces"): 4}
 
 
+@pytest.mark.parametrize(("rejected", "counted"), [(11, 10), (-1, 0)])
+async def test_believes_no_back_end_that_miscounts(tmp_path: Path, rejected: int, counted: int) -> None:
+    """An impossible number used to stop the exporter: the same request was sent again and again."""
+    answer = ExportTraceServiceResponse()
+    answer.partial_success.rejected_spans = rejected
+    metrics = Metrics()
+    async with log_for(tmp_path, "b") as log, grpc_backend() as backend:
+        backend.answer = answer.SerializeToString()
+        await fill(log, 1)
+        async with forwarding(log, backend.endpoint, metrics=metrics) as forwarder:
+            await forwarder.drain(30)
+            assert forwarder.pending_records == 0
+
+    assert backend.tries == 1
+    assert samples(metrics, "wfperf_exporter_sent_items_total") == {("b", "traces"): 10 - counted}
+
+
 async def test_sends_only_the_signals_that_are_wanted(tmp_path: Path) -> None:
     async with log_for(tmp_path, "b") as log, grpc_backend() as backend:
         for signal in Signal:
@@ -235,6 +252,30 @@ async def test_gives_up_what_is_too_old(tmp_path: Path) -> None:
         await exporter.close()
 
     assert samples(metrics, "wfperf_exporter_failed_items_total") == {("b", "expired", "traces"): 20}
+
+
+class Patient:
+    """A transport whose back end asks for a pause of a hundred years."""
+
+    async def send(self, _signal: Signal, _data: bytes) -> Outcome:
+        return Retry(reason="unavailable", after_s=3e9)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_waits_for_no_back_end_past_the_age_of_a_record(tmp_path: Path) -> None:
+    metrics = Metrics()
+    config = ExporterConfig.model_validate({"name": "b", "endpoint": "http://b:1", "retry": QUICK})
+    async with log_for(tmp_path, "b") as log:
+        await fill(log, 1)
+        forwarder = Forwarder(config, Patient(), log, metrics=metrics, max_age_s=0.3, random=Random(7).random)
+        running = asyncio.create_task(forwarder.run())
+        await forwarder.drain(30)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert samples(metrics, "wfperf_exporter_failed_items_total") == {("b", "expired", "traces"): 10}
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+import itertools
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 import grpc
@@ -136,6 +138,34 @@ async def test_a_back_end_that_never_answers_is_tried_again(protocol: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        # A byte now and then: each read is in time, the whole never ends.
+        (itertools.repeat(b"x"), Retry(reason="timeout")),
+        (itertools.repeat(bytes(1024**2)), Accepted()),
+    ],
+    ids=["slow", "endless"],
+)
+async def test_an_answer_without_end_is_not_waited_for(answer: Iterable[bytes], expected: Outcome) -> None:
+    left = asyncio.Event()
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")
+        with suppress(ConnectionError):
+            for piece in answer:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        writer.close()
+        left.set()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await sent("http/protobuf", f"http://127.0.0.1:{port}", timeout="500ms") == expected
+        await left.wait()
+
+
+@pytest.mark.parametrize(
     ("header", "seconds"),
     [
         (None, None),
@@ -143,6 +173,7 @@ async def test_a_back_end_that_never_answers_is_tried_again(protocol: str) -> No
         ("Thu, 01 Jan 1970 00:01:00 GMT", 50.0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
         ("soon", None),
+        ("²", None),
     ],
 )
 def test_reads_retry_after_as_seconds_or_date(header: str | None, seconds: float | None) -> None:

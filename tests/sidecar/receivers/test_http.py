@@ -239,7 +239,7 @@ async def test_serves_several_requests_on_one_connection(receivers: Receivers) -
 
 
 async def test_a_slow_client_times_out_and_holds_up_nobody(start_receivers: Start) -> None:
-    receivers = await start_receivers(read_timeout_s=1.0)
+    receivers = await start_receivers(read_timeout_s=0.3)
     host, _, port = receivers.http.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
@@ -250,6 +250,18 @@ async def test_a_slow_client_times_out_and_holds_up_nobody(start_receivers: Star
     answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"connection: close" in answer
+    writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/traces HTTP/1.1\r\nHost: x\r\n"])
+async def test_hangs_up_on_a_client_that_never_ends_its_headers(start_receivers: Start, sent: bytes) -> None:
+    receivers = await start_receivers(read_timeout_s=0.3)
+    host, _, port = receivers.http.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(sent)
+
+    assert await asyncio.wait_for(reader.read(), 30) == b""
+    assert (await post(receivers.http, requests.traces(), PROTOBUF)).status_code == 200
     writer.close()
 
 
