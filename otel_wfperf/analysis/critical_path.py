@@ -50,23 +50,21 @@ class CriticalPath:
     Attributes:
         sections: In order of time; they never overlap and cover the root exactly.
         visited: Span ids in the order of the walk, last first; a parent is visited even when children own all of it.
+        span_ids: The same as a set.
     """
 
     sections: tuple[Section, ...]
     visited: tuple[str, ...]
+    span_ids: frozenset[str] = field(init=False, repr=False, compare=False)
     _exclusive_ns: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Sum the sections of each operation once."""
+        object.__setattr__(self, "span_ids", frozenset(self.visited))
         totals: dict[str, int] = {}
         for section in self.sections:
             totals[section.span_id] = totals.get(section.span_id, 0) + section.duration_ns
         object.__setattr__(self, "_exclusive_ns", totals)
-
-    @property
-    def span_ids(self) -> frozenset[str]:
-        """Everything on the path, parents of it included."""
-        return frozenset(self.visited)
 
     def exclusive_ns(self, span_id: str) -> int:
         """Return how much of the path an operation itself owns (nanoseconds)."""

@@ -168,14 +168,11 @@ class _Run:
         path = population.path(execution)
         parts: dict[str, _Part] = {}
         human_ns = 0
-        for operation in execution.operations:
-            chain = [operation, *execution.ancestors(operation.span_id)]
+        for operation, owner, is_human in _owned(execution, level):
             path_ns = path.exclusive_ns(operation.span_id)
-            if any(each.wait_kind == _HUMAN for each in chain):
+            if is_human:
                 human_ns += path_ns
-                continue
-            owner = next((each for each in chain if _is_at(each, level)), None)
-            if owner is None:
+            if is_human or owner is None:
                 continue
             part = parts.setdefault(owner.name, _Part())
             part.path_ns += path_ns
@@ -208,16 +205,33 @@ class _Run:
     def saving_ns(self, name: str, level: OperationKind) -> int:
         """Replay with the phase twice as fast, phases within it as they are."""
         hog = {each.span_id for each in self.parts[name].owners}
-        changes: list[Change] = [Scale(frozenset(hog), 0.5)]
-        inner = {
-            each.span_id
-            for owner in self.parts[name].owners
-            for each in self.execution.descendants(owner.span_id)
-            if _is_at(each, level) and each.parent_id is not None
-        }
-        outermost = inner - {each.span_id for span_id in inner for each in self.execution.descendants(span_id)}
-        changes.append(Scale(frozenset(outermost - hog), 2.0))
+        owner_of = {each.span_id: owner for each, owner, _ in _owned(self.execution, level)}
+        faster, as_before = set[str](), set[str]()
+        for each in self.execution.operations:
+            outer = owner_of.get(each.parent_id or "")
+            is_within = outer is not None and outer.span_id in hog
+            if each.span_id in hog and not is_within:
+                faster.add(each.span_id)
+            elif is_within and each.span_id not in hog and _is_at(each, level):
+                as_before.add(each.span_id)
+        changes: list[Change] = [Scale(frozenset(faster), 0.5), Scale(frozenset(as_before), 2.0)]
         return replay(self.execution, changes).saving_ns
+
+
+def _owned(execution: Execution, level: OperationKind) -> Iterator[tuple[Operation, Operation | None, bool]]:
+    """Yield each operation with the nearest of a level around it, itself included, and whether a person is awaited.
+
+    One walk from the root down, as a trace may be thousands of operations deep; in order of start.
+    """
+    around: dict[str, tuple[Operation | None, bool]] = {}
+    for operation in (execution.root, *execution.descendants(execution.root_id)):
+        owner, is_human = around.get(operation.parent_id or "", (None, False))
+        around[operation.span_id] = (
+            operation if _is_at(operation, level) else owner,
+            is_human or operation.wait_kind == _HUMAN,
+        )
+    for operation in execution.operations:
+        yield operation, *around[operation.span_id]
 
 
 def _level(population: Population) -> OperationKind:

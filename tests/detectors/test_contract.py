@@ -97,3 +97,13 @@ def renamed(execution: Execution, workflow: str) -> Execution:
         root_id=execution.root_id,
         operations=execution.operations,
     )
+
+
+def test_a_run_5000_deep_is_examined_without_recursion() -> None:
+    run = Run()
+    parent = run.phase("outermost", 0, 1_000)
+    for depth in range(5_000):
+        parent = run.phase(f"level {depth % 7}", depth * 0.01, 1_000 - depth * 0.02, parent=parent)
+        run.tool(f"look up {depth % 5}", depth * 0.01, 0.005, parent=parent)
+
+    assert all(finding.workflow for finding in detect([run.build()]))

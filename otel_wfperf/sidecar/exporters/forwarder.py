@@ -16,6 +16,7 @@ from otel_wfperf.config import ExporterConfig, RetryConfig
 from otel_wfperf.errors import LogFullError
 from otel_wfperf.log import Log, Record
 from otel_wfperf.sidecar.exporters.exporter import Accepted, Exporter, Outcome, Rejected, Retry
+from otel_wfperf.sidecar.exporters.trouble import Trouble
 from otel_wfperf.sidecar.metrics import Metrics
 
 _LOGGER = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Forwarder:
         self._clock_ns = clock_ns
         self._advanced = asyncio.Event()
         self._faulty = False
+        self._trouble = Trouble(config)
         self.position = 0
 
     @property
@@ -115,6 +117,7 @@ class Forwarder:
         while isinstance(outcome := await self._try(record), Retry):
             attempt += 1
             self._metrics.retried(self._config.name, outcome.reason)
+            self._trouble.retrying(outcome.reason, waiting=self.pending_records)
             left_s = (record.received_ns + self._max_age_ns - self._clock_ns()) / 1e9
             if left_s < 0:
                 outcome = Rejected(reason="expired")
@@ -139,10 +142,15 @@ class Forwarder:
             # A back end may count otherwise than we do; a counter takes nothing below zero.
             rejected = min(max(0, outcome.rejected_items), record.items)
             self._metrics.sent(name, record.signal, record.items - rejected)
+            self._trouble.delivered()
             if rejected:
-                self._metrics.failed(name, record.signal, reason="partial_success", items=rejected)
+                self._lost(record, "partial_success", rejected)
         elif isinstance(outcome, Rejected):
-            self._metrics.failed(name, record.signal, reason=outcome.reason, items=record.items)
+            self._lost(record, outcome.reason, record.items)
+
+    def _lost(self, record: Record, reason: str, items: int) -> None:
+        self._metrics.failed(self._config.name, record.signal, reason=reason, items=items)
+        self._trouble.dropped(reason, items=items)
 
 
 def _succeeded(task: asyncio.Task[None]) -> bool:

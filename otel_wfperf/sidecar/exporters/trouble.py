@@ -1,0 +1,65 @@
+"""Tell the operator about a back end that takes nothing; metrics count everything, the log names what matters."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from otel_wfperf.config import ExporterConfig
+
+_LOGGER = logging.getLogger(__name__)
+# Chosen: often enough to be seen in the tail of a log, too seldom to fill it.
+REPEAT_S = 60.0
+
+
+class Trouble:
+    """Writes one line when delivery begins to fail, one a minute while it lasts, and one when it is over."""
+
+    def __init__(self, config: ExporterConfig, *, clock_s: Callable[[], float] = time.monotonic) -> None:
+        """Start without trouble; ``clock_s`` is monotonic (seconds)."""
+        self._where = f"exporter {config.name} ({config.endpoint}, {config.protocol})"
+        self._clock_s = clock_s
+        self._said_s: dict[str, float] = {}
+        self._since_s: float | None = None
+        self._dropped_items = 0
+
+    def retrying(self, reason: str, *, waiting: int) -> None:
+        """Note that the back end cannot take it now; ``waiting`` requests are in the log for it."""
+        if self._since_s is None:
+            self._since_s = self._clock_s()
+        if self._may_say("retrying"):
+            _LOGGER.warning(
+                "%s: %s; %d requests wait in the log and are sent when it answers; wfperf doctor --config tries it",
+                self._where,
+                reason,
+                waiting,
+            )
+
+    def dropped(self, reason: str, *, items: int) -> None:
+        """Note that data is lost for this back end."""
+        self._dropped_items += items
+        if self._may_say("dropped"):
+            _LOGGER.error(
+                "%s: %d spans, metrics or log records are lost for it (%s); check endpoint, protocol and signals in "
+                "sidecar.exporters",
+                self._where,
+                self._dropped_items,
+                reason,
+            )
+            self._dropped_items = 0
+
+    def delivered(self) -> None:
+        """Note that the back end has taken something."""
+        if self._since_s is not None:
+            _LOGGER.info("%s: answers again after %.0f s", self._where, self._clock_s() - self._since_s)
+            self._since_s = None
+            self._said_s.pop("retrying", None)
+
+    def _may_say(self, what: str) -> bool:
+        now_s = self._clock_s()
+        said_s = self._said_s.get(what)
+        if said_s is not None and now_s - said_s < REPEAT_S:
+            return False
+        self._said_s[what] = now_s
+        return True
