@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
+from otel_wfperf.analysis.fragments import FragmentClass, of_class
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.statistics import median
 from otel_wfperf.analysis.what_if import Shorten, replay
@@ -26,10 +27,6 @@ from otel_wfperf.model import (
     TokenUsage,
 )
 from otel_wfperf.model.finding import EvidenceValue
-
-# Source: conventions/content.py; class 0 is that of complete values.
-_CLASS_BITS = 32
-_WHOLE_CLASS = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +235,7 @@ def _conversations(execution: Execution, workflow: str) -> Iterator[_Conversatio
 
 def _repeats(earlier: Operation, later: Operation) -> bool:
     """Tell whether half of the complete messages of a prompt are in the next one; True where none were seen."""
-    said = {each for each in earlier.input_fragments if each >> _CLASS_BITS == _WHOLE_CLASS}
+    said = of_class(earlier.input_fragments, FragmentClass.WHOLE)
     return not later.input_fragments or 2 * len(said & later.input_fragments) >= len(said)
 
 
