@@ -303,7 +303,7 @@ class SidecarConfig(Section):
     def _does_not_send_to_itself(self) -> Self:
         """Refuse a circle: what came back would be sent again, for ever."""
         for exporter in self.exporters:
-            for key, address in (("grpc", self.listen.grpc), ("http", self.listen.http)):
+            for key, address in self.listen.model_dump().items():
                 if _is_own(exporter.endpoint, address):
                     raise ValueError(
                         f"exporter {exporter.name} would send to this sidecar itself: {exporter.endpoint} is "
@@ -398,6 +398,10 @@ def _problem(detail: Any, values: Mapping[str, Any], variables: Mapping[tuple[st
     if detail["type"] == "missing":
         return f"{key}: is missing; set it"
     message = str(detail["msg"]).removeprefix("Value error, ")
+    if location == ("sidecar",) and isinstance(
+        detail["input"], Mapping
+    ):  # about several of its keys together: the message names them
+        return f"{key}: {message}"
     return f"{key}: {_shown(location, _typed(values, detail))}: {message[:1].lower()}{message[1:]}"
 
 

@@ -200,7 +200,9 @@ def test_the_schema_has_the_keys_that_users_type() -> None:
     assert keys["max_size"]["description"].startswith("Data kept for slow consumers")
 
 
-@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:4317", "http://localhost:4318", "http://[::1]:4317/"])
+@pytest.mark.parametrize(
+    "endpoint", ["http://127.0.0.1:4317", "http://localhost:4318", "http://[::1]:4317/", "http://localhost:4319"]
+)
 def test_an_exporter_that_leads_back_to_the_sidecar_is_refused(endpoint: str, tmp_path: Path) -> None:
     file = tmp_path / "wfperf.yaml"
     file.write_text(f"sidecar: {{exporters: [{{name: jaeger, endpoint: '{endpoint}'}}]}}")

@@ -75,11 +75,11 @@ def example() -> Path:
 
 def _say_where_to_look(script: str, *, healthy: bool, form: str) -> None:
     # A virtual environment that is not activated has the command, but not on the PATH.
-    command = "wfperf" if which("wfperf") else sys.argv[0]
+    command, python = ("wfperf", "python") if which("wfperf") else (sys.argv[0], sys.executable)
     following = {
         f"{command} demo -o demo.html": "the report as a page for the browser" if form != "html" else None,
         f"{command} demo --healthy": None if healthy else "the same team without the mistakes",
-        f"{command} run -- python your_app.py": "the same for your own workflow",
+        f"{command} run -- {python} your_app.py": "the same for your own workflow",
         script: "the program: nothing in it knows about otel-wfperf",
     }
     width = max(len(step) for step, reason in following.items() if reason)

@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         _complain(str(error), hint=error.hint)
     except ConfigError as error:
-        _complain(*error.problems, hint="wfperf config check lists all problems, wfperf config schema all keys")
+        check = "" if arguments[:1] == ["config"] else "wfperf config check lists all problems, "
+        _complain(*error.problems, hint=f"{check}wfperf config schema lists all keys")
     except WfperfError as error:
         _complain(str(error))
     except BrokenPipeError:

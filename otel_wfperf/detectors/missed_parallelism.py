@@ -36,7 +36,8 @@ class MissedParallelism:
     judged as other steps are.
 
     Of those, independence is taken from a declared graph, from content (nothing that the first produced is in what
-    the second was given), or from runs in which their order differed. Timing alone is enough, for a finding of low
+    the second was given; at most medium, as a value derived from it would not be seen), or from runs in which their
+    order differed. Timing alone is enough, for a finding of low
     severity, for tools that follow a model call, for at least three different tools with no model call between, and
     for phases or agents whose names differ in a letter or number, as copies of one worker do; other phases follow
     each other in every healthy pipeline, and one tool called again polls or turns pages.
@@ -248,7 +249,8 @@ def _finding(
     detector: str, population: Population, subject: Subject, *, cases: Sequence[_Series], impact: Impact
 ) -> Finding:
     confidence = max((case.confidence for case in cases), key=tuple(Confidence).index)
-    severity = at_most(impact.severity, Severity.LOW) if confidence is Confidence.ASSUMED else impact.severity
+    by_content = any(Verdict.CONTENT in case.verdicts for case in cases)
+    limit = Severity.LOW if confidence is Confidence.ASSUMED else Severity.MEDIUM if by_content else Severity.CRITICAL
     width = round(median([len(case.units) for case in cases]))
     place = place_of(cases[0].units[0].steps[0]) if subject.kind is SubjectKind.TOOL else place_of(cases[0].parent)
     now_s = median([case.units[-1].end_ns - case.units[0].start_ns for case in cases]) / 1e9
@@ -256,7 +258,7 @@ def _finding(
     reasons = sorted({verdict.value for case in cases for verdict in case.verdicts})
     return Finding(
         detector=detector,
-        severity=severity,
+        severity=at_most(impact.severity, limit),
         confidence=confidence,
         workflow=population.workflow,
         subject=subject,
@@ -283,6 +285,10 @@ def _finding(
 
 
 def _recommendation(subject: Subject, confidence: Confidence) -> str:
-    check = "Check that they are independent, then run" if confidence is Confidence.ASSUMED else "Run"
+    checks = {
+        Confidence.ASSUMED: "Check that they are independent, then run",
+        Confidence.OBSERVED: "Check that none uses a value derived from another, then run",
+    }
     how = "as parallel tool calls" if subject.kind is SubjectKind.TOOL else "as parallel branches"
-    return f"{check} {subject.name} {how}, for example with asyncio.gather."
+    examples_of = "asyncio.gather" if subject.kind is SubjectKind.TOOL else "edges from one node, or asyncio.gather"
+    return f"{checks.get(confidence, 'Run')} {subject.name} {how}: {examples_of}."

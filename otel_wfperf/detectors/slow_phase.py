@@ -270,8 +270,8 @@ def _finding(detector: str, population: Population, case: _Case, impact: Impact)
         trace_ids=impact.trace_ids,
         span_ids=examples(case.slow),
         summary=(
-            f"{len(case.slow)} {what} of {case.subject.name!r} take {taken_s:.2g} s, {case.ratio:.1f} times as long "
-            f"as {against}"
+            f"{len(case.slow)} {what} of {case.subject.name!r} take {taken_s:.2g} s each, {case.ratio:.1f} times "
+            f"as long as {against}"
         ),
         evidence={
             "calls": len(case.slow),

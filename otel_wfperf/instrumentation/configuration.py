@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -59,7 +59,7 @@ def configure(
     Args:
         endpoint: Base URL of the sidecar; by default port 4317 (gRPC) or 4318 (HTTP) of this machine.
         service_name: Name of the program.
-        protocol: ``grpc`` (default) or ``http/protobuf``.
+        protocol: ``grpc`` or ``http/protobuf``; by default that of the port, which is gRPC but for 4318.
         agent_capacity: How many agents may run at once (count); metrics compare the running ones with it.
 
     Raises:
@@ -91,7 +91,14 @@ class _Target:
     @classmethod
     def of(cls, signal: str, endpoint: str | None, protocol: str | None) -> _Target:
         """Choose for ``traces`` or ``metrics``; the variable of a signal goes before the general one."""
-        chosen = protocol or _variable(signal, "PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "grpc"
+        chosen = (
+            protocol
+            or _variable(signal, "PROTOCOL")
+            or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+            or _usual_protocol(
+                endpoint or _variable(signal, "ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+            )
+        )
         if chosen not in _DEFAULT_ENDPOINTS:
             raise ConfigError(f"protocol: {chosen!r} is not known; use grpc or http/protobuf")
         # Source: OTLP exporter specification: the endpoint of one signal is used as it is, without a path added.
@@ -123,16 +130,24 @@ class _Target:
         return True
 
 
+def _usual_protocol(endpoint: str | None) -> str:
+    """Guess from the port. Source: OTLP specification, 4318 is the port of OTLP over HTTP."""
+    try:
+        return "http/protobuf" if endpoint and urlsplit(endpoint).port == 4318 else "grpc"
+    except ValueError:
+        return "grpc"
+
+
 def _variable(signal: str, setting: str) -> str | None:
     return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{setting}") or None
 
 
 def _set_up(targets: Mapping[str, _Target], service_name: str | None) -> None:
-    shutdowns: dict[_Target, Callable[[], None]] = {}
+    shutdowns: list[tuple[_Target, Callable[[], None]]] = []  # the targets of two signals may be equal
     if os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "none" and _is_default(trace.get_tracer_provider()):
-        shutdowns[targets["traces"]] = _set_up_tracing(targets["traces"], service_name)
+        shutdowns.append((targets["traces"], _set_up_tracing(targets["traces"], service_name)))
     if os.environ.get("OTEL_METRICS_EXPORTER", "otlp") != "none" and _is_default(metrics.get_meter_provider()):
-        shutdowns[targets["metrics"]] = _set_up_metrics(targets["metrics"], service_name)
+        shutdowns.append((targets["metrics"], _set_up_metrics(targets["metrics"], service_name)))
     if not shutdowns:
         return
     _log_once_per_message()
@@ -202,7 +217,7 @@ def _set_up_metrics(target: _Target, service_name: str | None) -> Callable[[], N
 class _Flush:
     """Sends what is left when the program ends, if anybody answers, and gives up after a short time."""
 
-    def __init__(self, shutdowns: Mapping[_Target, Callable[[], None]]) -> None:
+    def __init__(self, shutdowns: Sequence[tuple[_Target, Callable[[], None]]]) -> None:
         self._shutdowns = shutdowns
         self._is_due = threading.Event()
         # CPython 3.12 and later start no thread at exit, so this one waits from the beginning.
@@ -211,7 +226,8 @@ class _Flush:
 
     def run_at_exit(self) -> None:
         SAMPLER.stop()
-        self._shutdowns = {target: shutdown for target, shutdown in self._shutdowns.items() if target.answers()}
+        answers = {target: target.answers() for target in {target for target, _ in self._shutdowns}}
+        self._shutdowns = [(target, shutdown) for target, shutdown in self._shutdowns if answers[target]]
         if not self._shutdowns:
             return
         if not self._thread.is_alive():  # in a forked child
@@ -225,7 +241,7 @@ class _Flush:
         self._run()
 
     def _run(self) -> None:
-        for shutdown in self._shutdowns.values():
+        for _, shutdown in self._shutdowns:
             with failures_counted("configure.flush"):
                 shutdown()
 

@@ -99,6 +99,9 @@ def _findings(findings: Sequence[Document]) -> tuple[Html, Html]:
     rows = [
         (
             one["severity"],
+            element("a", one["workflow"], href=f"/executions/{one['trace_ids'][-1]}")
+            if one["trace_ids"]
+            else one["workflow"],
             one["detector"],
             one["summary"],
             one["recommendation"],
@@ -106,7 +109,7 @@ def _findings(findings: Sequence[Document]) -> tuple[Html, Html]:
         )
         for one in findings
     ]
-    table = _table(("severity", "detector", "what happens", "what to do", "saves about"), rows)
+    table = _table(("severity", "workflow", "detector", "what happens", "what to do", "saves about"), rows)
     return element("h3", "Findings"), table if rows else element("p", "None.")
 
 

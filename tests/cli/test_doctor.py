@@ -70,8 +70,8 @@ def test_exporters_are_tried_in_their_own_protocol(tmp_path: Path) -> None:
         found = list(exporters.checks(config))
 
     assert [check.health for check in found] == [Health.OK, Health.OK, Health.FAIL, Health.FAIL]
-    assert found[0].detail == f"{grpc}: takes traces over grpc"
-    assert "refuses grpc" in found[2].detail
+    assert found[0].detail == f"{grpc} takes traces, metrics, logs over grpc"
+    assert "refuses traces" in found[2].detail
     assert "sidecar.exporters" in found[3].next_step
 
 

@@ -15,7 +15,7 @@ def checks(config: SidecarConfig) -> Iterator[Check]:
         yield Check(
             f"exporter {exporter.name}",
             Health.FAIL if problem else Health.OK,
-            f"{exporter.endpoint}: {problem or f'takes {exporter.signals[0]} over {exporter.protocol}'}",
+            f"{exporter.endpoint} {problem or 'takes ' + ', '.join(exporter.signals)} over {exporter.protocol}",
             "start it, or correct endpoint, protocol and signals in sidecar.exporters" if problem else "",
         )
 
@@ -30,12 +30,17 @@ def _refusal(config: ExporterConfig) -> str:
     except ModuleNotFoundError:
         return ""
 
-    async def attempt() -> Outcome:
+    async def attempt() -> dict[str, Outcome]:
         exporter = connect(config.model_copy(update={"timeout_s": TIMEOUT_S}))
         try:
-            return await exporter.send(Signal(config.signals[0]), b"")
+            return {signal: await exporter.send(Signal(signal), b"") for signal in config.signals}
         finally:
             await exporter.close()
 
-    outcome = asyncio.run(attempt())
-    return "" if isinstance(outcome, Accepted) else f"refuses {config.protocol} ({outcome.reason})"
+    refused = {
+        signal: outcome.reason
+        for signal, outcome in asyncio.run(attempt()).items()
+        if not isinstance(outcome, Accepted)
+    }
+    reasons = ", ".join(f"{signal}: {reason}" for signal, reason in refused.items())
+    return f"refuses {reasons}" if refused else ""

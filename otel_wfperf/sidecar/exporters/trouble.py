@@ -30,7 +30,7 @@ class Trouble:
             self._since_s = self._clock_s()
         if self._may_say("retrying"):
             _LOGGER.warning(
-                "%s: %s; %d requests wait in the log and are sent when it answers; wfperf doctor --config tries it",
+                "%s: %s; the log keeps what it misses (%d requests now); wfperf doctor --config tries it",
                 self._where,
                 reason,
                 waiting,

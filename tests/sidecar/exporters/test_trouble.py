@@ -37,7 +37,7 @@ def test_a_back_end_that_is_down_is_named_once_a_minute_and_when_it_is_back(
     trouble.delivered()
     trouble.delivered()
 
-    next_step = "3 requests wait in the log and are sent when it answers; wfperf doctor --config tries it"
+    next_step = "the log keeps what it misses (3 requests now); wfperf doctor --config tries it"
     down = f"{WHERE}: unavailable; {next_step}"
     assert caplog.messages == [down, down, f"{WHERE}: answers again after 70 s"]
 
