@@ -15,8 +15,6 @@ def start() -> None:
     """Set up OpenTelemetry unless the program did, and record every framework that is or will be imported."""
     if InstrumentationSettings.from_environment().disabled:
         return
-    import opentelemetry.trace  # noqa: F401, PLC0415 - without it there is nothing to do, which the importer should know
-
     with failures_counted("auto"):
         from otel_wfperf.instrumentation.configuration import configure  # noqa: PLC0415 - not loaded when disabled
 

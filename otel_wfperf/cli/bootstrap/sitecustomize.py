@@ -31,6 +31,8 @@ def _instrument() -> None:
         # Not installed: last in the path, so that it hides nothing of the program.
         sys.path.append(str(source_tree))
     try:
+        # A Python of another environment may lack it; our own import would only log where it failed.
+        importlib.import_module("opentelemetry.trace")
         importlib.import_module("otel_wfperf.auto")
     except Exception as error:  # noqa: BLE001 - the program must run without us
         # Programs that the program starts may be anything; only the one that the user named is worth a word.
