@@ -35,8 +35,10 @@ LETTERS: Mapping[OperationKind, str] = {
 }
 
 
-def render(executions: Iterable[Execution], findings: Sequence[Finding], errors: Sequence[str] = ()) -> str:
-    """Write the page; the arguments are those of :func:`otel_wfperf.report.text.render`."""
+def render(
+    executions: Iterable[Execution], findings: Sequence[Finding], errors: Sequence[str] = (), *, home: str | None = None
+) -> str:
+    """Write the page; the arguments are those of :func:`otel_wfperf.report.text.render`, and a link back."""
     found = overviews(executions, findings)
     sections = [_workflow(number, overview) for number, overview in enumerate(found[:MAX_WORKFLOWS])]
     head = element(
@@ -48,6 +50,7 @@ def render(executions: Iterable[Execution], findings: Sequence[Finding], errors:
     )
     main = element(
         "main",
+        element("p", element("a", "All executions", href=home)) if home else None,
         element("h1", "otel-wfperf report"),
         _contents(found) if len(found) > 1 else None,
         *(sections or [element("p", "No workflow executions found.")]),

@@ -173,7 +173,7 @@ async def _execution_page(state: State, request: Request) -> Response:
     recent = await state.find(trace_id)
     if recent is not None:
         execution, found = recent
-        return HTMLResponse(await run_in_threadpool(html.render, [execution], found))
+        return HTMLResponse(await run_in_threadpool(html.render, [execution], found, home="/"))
     document = await run_in_threadpool(state.store.execution, trace_id)
     if document is None:
         raise _unknown_execution(trace_id)

@@ -231,7 +231,9 @@ async def test_pages_escape_everything_and_allow_no_script(
         assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline';")
         assert "<script" not in page.text
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
-    assert f'href="/executions/{one.trace_id}"' in (await client.get("/")).text
+    index, run = [(await client.get(path)).text for path in ("/", f"/executions/{one.trace_id}")]
+    assert index.count(f'href="/executions/{one.trace_id}"') == 2  # from the run, and from its finding
+    assert '<a href="/">All executions</a>' in run
     assert (await client.get("/executions/unknown")).status_code == 404
 
 
