@@ -1,5 +1,6 @@
 """How operations lie in time: covered time, concurrency, what was in flight."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
 from otel_wfperf.model import Operation
@@ -35,9 +36,11 @@ def peak_concurrency(operations: Iterable[Operation]) -> int:
     return peak
 
 
-def in_flight_at(operations: Sequence[Operation], moment_ns: int) -> int:
-    """Count the operations that run at a moment; the end is exclusive."""
-    return sum(operation.start_ns <= moment_ns < operation.end_ns for operation in operations)
+def in_flight_at_arrival(calls: Sequence[Operation]) -> list[int]:
+    """Count, for each call, the others that ran when it started; the end of a call is exclusive."""
+    starts = sorted(call.start_ns for call in calls)
+    ends = sorted(call.end_ns for call in calls)
+    return [max(0, bisect_left(starts, call.start_ns) - bisect_right(ends, call.start_ns)) for call in calls]
 
 
 def overlap(first: Operation, second: Operation) -> bool:

@@ -11,7 +11,7 @@ from otel_wfperf import semconv
 from otel_wfperf.conventions.attributes import count, number, text, texts, value_of
 from otel_wfperf.conventions.fields import ContentFields, content_fields, span_fields
 from otel_wfperf.conventions.messages import parsed
-from otel_wfperf.conventions.requests import TOOL_REASONS
+from otel_wfperf.conventions.requests import may_ask_for_tools
 from otel_wfperf.model import Attributes, Operation, OperationKind, Span, TokenUsage
 
 OPERATION_KINDS: Final[Mapping[str, OperationKind]] = {
@@ -153,12 +153,7 @@ def turn(span: Span, kind: OperationKind) -> str | None:
     """Mark a model call that may have asked for tools, so that the assembler can bind the tool calls to it."""
     if kind is not OperationKind.LLM:
         return None
-    return span.span_id if may_ask_for_tools(texts(span.attributes, "gen_ai.response.finish_reasons")) else None
-
-
-def may_ask_for_tools(finish_reasons: tuple[str, ...] | None) -> bool:
-    """Tell whether a model call may have asked for tools: it did, or its finish reason is not known."""
-    return not finish_reasons or not TOOL_REASONS.isdisjoint(finish_reasons)
+    return span.span_id if may_ask_for_tools(texts(span.attributes, semconv.FINISH_REASONS)) else None
 
 
 def genai_content(attributes: Attributes, kind: OperationKind) -> ContentFields:

@@ -9,9 +9,10 @@ from typing import ClassVar, Final
 
 from otel_wfperf.conventions.attributes import count, number, text, value_of
 from otel_wfperf.conventions.fields import ContentFields, content_fields, span_fields
-from otel_wfperf.conventions.genai import may_ask_for_tools, token_usage
+from otel_wfperf.conventions.genai import token_usage
 from otel_wfperf.conventions.langgraph import GraphTask, graph_task, is_chain_link
 from otel_wfperf.conventions.messages import parsed
+from otel_wfperf.conventions.requests import may_ask_for_tools
 from otel_wfperf.model import Attributes, Operation, OperationKind, Span, TokenUsage
 
 _KIND: Final = "openinference.span.kind"

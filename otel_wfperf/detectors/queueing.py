@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from otel_wfperf.analysis.statistics import median, spearman, spearman_is_significant
-from otel_wfperf.analysis.timeline import busy_ns
+from otel_wfperf.analysis.timeline import busy_ns, in_flight_at_arrival
 from otel_wfperf.model import Operation
 
 _MAX_UTILISATION: Final = 0.99
@@ -32,13 +31,6 @@ class Knee:
     ratio: float
     unloaded: float
     wait_share: float
-
-
-def in_flight_at_arrival(calls: Sequence[Operation]) -> list[int]:
-    """Count, for each call, the others that ran when it started."""
-    starts = sorted(call.start_ns for call in calls)
-    ends = sorted(call.end_ns for call in calls)
-    return [max(0, bisect_left(starts, call.start_ns) - bisect_right(ends, call.start_ns)) for call in calls]
 
 
 def knee(calls: Sequence[Operation], durations: Sequence[float]) -> Knee:

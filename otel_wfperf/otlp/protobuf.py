@@ -42,16 +42,6 @@ def encode_traces(spans: Iterable[Span]) -> bytes:
     return request_of(spans).SerializeToString()
 
 
-def validate_metrics(data: bytes) -> None:
-    """Raise DecodeError when the bytes are not an ExportMetricsServiceRequest."""
-    parse(ExportMetricsServiceRequest, data)
-
-
-def validate_logs(data: bytes) -> None:
-    """Raise DecodeError when the bytes are not an ExportLogsServiceRequest."""
-    parse(ExportLogsServiceRequest, data)
-
-
 def other_signal(data: bytes) -> str | None:
     """Tell whether the bytes are a request with metrics or logs in it; None when they are neither.
 

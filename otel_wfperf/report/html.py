@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from otel_wfperf.analysis.critical_path import critical_path
 from otel_wfperf.analysis.summary import summarize
 from otel_wfperf.model import Execution, Finding, OperationKind
 from otel_wfperf.report.markup import Html, element, join, trusted
@@ -86,7 +85,7 @@ def _workflow(number: int, overview: Overview) -> Html:
         _waterfall(drawn),
         _legend(drawn),
         element("h3", "Phases and agents of this run"),
-        *_figures(drawn.execution),
+        *_figures(drawn),
         *_notes(overview),
         aria_labelledby=title,
     )
@@ -244,8 +243,8 @@ def _legend(drawn: Waterfall) -> Html:
     return element("ul", *kinds, *bars, class_="legend", aria_label="Legend")
 
 
-def _figures(execution: Execution) -> Iterator[Html]:
-    summary = summarize(execution, critical_path(execution))
+def _figures(drawn: Waterfall) -> Iterator[Html]:
+    summary = summarize(drawn.execution, drawn.path)
     phases = [
         (phase.name, phase.calls, duration(phase.duration_ns), duration(phase.critical_path_ns))
         for phase in sorted(summary.phases, key=lambda phase: -phase.critical_path_ns)

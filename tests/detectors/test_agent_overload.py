@@ -3,8 +3,9 @@ from random import Random
 
 import pytest
 
+from otel_wfperf.analysis.timeline import in_flight_at_arrival
 from otel_wfperf.detectors.agent_overload import AgentOverload
-from otel_wfperf.detectors.queueing import in_flight_at_arrival, wait_ratio_with_one_more
+from otel_wfperf.detectors.queueing import wait_ratio_with_one_more
 from otel_wfperf.model import Confidence, Execution, Finding, Severity
 from tests.detectors.builders import Run, population
 from tests.detectors.faults import queue, queued_runs

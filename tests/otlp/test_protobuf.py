@@ -9,6 +9,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from otel_wfperf.errors import DecodeError
 from otel_wfperf.model import Span, SpanKind, StatusCode
 from otel_wfperf.otlp import json, protobuf
+from otel_wfperf.otlp.requests import check
 from tests.otlp.requests import LOGS, METRICS, payload
 from tests.otlp.strategies import SPANS, written
 
@@ -156,12 +157,12 @@ def only_refuses(data: bytes) -> None:
 
 
 def test_validates_metrics_and_logs() -> None:
-    protobuf.validate_metrics(json.transcode_metrics(payload(METRICS)))
-    protobuf.validate_logs(json.transcode_logs(payload(LOGS)))
+    check("metrics", json.transcode_metrics(payload(METRICS)))
+    check("logs", json.transcode_logs(payload(LOGS)))
     with pytest.raises(DecodeError, match="ExportMetricsServiceRequest"):
-        protobuf.validate_metrics(b"\x0a\xff")
+        check("metrics", b"\x0a\xff")
     with pytest.raises(DecodeError, match="ExportLogsServiceRequest"):
-        protobuf.validate_logs(b"\x0a\xff")
+        check("logs", b"\x0a\xff")
 
 
 def test_tells_metrics_and_logs_from_traces() -> None:
