@@ -35,7 +35,7 @@ SERVICE_INSTANCE_ID: Final = "service.instance.id"
 HOST_NAME: Final = "host.name"
 
 # -- our own attributes (the conventions have no phase, wait or context size) -------------------------------------
-SPAN_KIND: Final = "wfperf.span.kind"  # workflow|phase|agent|tool|llm|retrieval|wait|context
+SPAN_KIND: Final = "wfperf.span.kind"  # workflow|phase|agent|tool|llm|retrieval|wait|context|handoff
 PHASE_NAME: Final = "wfperf.phase.name"
 PHASE_STEP: Final = "wfperf.phase.index"  # scheduling step; equal steps ran in parallel
 DEPENDS_ON: Final = "wfperf.phase.depends_on"  # string[]; absent = not declared
@@ -46,12 +46,15 @@ WAIT_KIND: Final = "wfperf.wait.kind"  # queue|concurrency|rate_limit|lock|retry
 WAIT_RESOURCE: Final = "wfperf.wait.resource"
 QUEUE_DEPTH: Final = "wfperf.queue.depth"
 CONCURRENCY_LIMIT: Final = "wfperf.concurrency.limit"
+HANDOFF_FROM: Final = "wfperf.handoff.from"  # the agent that passes the work on
+HANDOFF_TO: Final = "wfperf.handoff.to"
 RETRY_ATTEMPT: Final = "wfperf.retry.attempt"  # 1 = first try
 CONTEXT_OPERATION: Final = "wfperf.context.operation"  # build|trim|compact|summarise
 CONTEXT_BYTES: Final = "wfperf.context.bytes"
 CONTEXT_TOKENS: Final = "wfperf.context.tokens"
 CONTEXT_MESSAGES: Final = "wfperf.context.messages"
 CONTEXT_LIMIT: Final = "wfperf.context.limit"  # tokens
+CONTEXT_GROWTH: Final = "wfperf.context.growth"  # By, since the previous call of the same agent; may be negative
 CONTEXT_REUSED_RATIO: Final = "wfperf.context.reused_ratio"
 PROMPT_HASH: Final = "wfperf.prompt.hash"  # of the whole prompt; never text
 PROMPT_PREFIX_HASH: Final = "wfperf.prompt.prefix_hash"
@@ -67,7 +70,9 @@ TOTAL_OUTPUT_TOKENS: Final = "wfperf.total.output_tokens"
 TOTAL_CACHE_READ_TOKENS: Final = "wfperf.total.cache_read_tokens"
 TOTAL_CACHE_WRITE_TOKENS: Final = "wfperf.total.cache_write_tokens"
 TOTAL_REASONING_TOKENS: Final = "wfperf.total.reasoning_tokens"
-CPU_TIME: Final = "wfperf.cpu.time"  # s, the operation's own thread
+CPU_TIME: Final = "wfperf.cpu.time"  # s, of the operation's own code, that of its children left out
+LOOP_BLOCKED: Final = "wfperf.event_loop.blocked"  # s, in steps of the operation's own code that held the event loop
+LOOP_BLOCKED_LONGEST: Final = "wfperf.event_loop.blocked_longest"  # s, the longest such step
 CPU_RATIO: Final = "wfperf.cpu.ratio"  # process CPU over available CPUs, 0..1
 MEMORY_RSS: Final = "wfperf.memory.rss"  # By
 MEMORY_RATIO: Final = "wfperf.memory.ratio"
@@ -75,6 +80,11 @@ LOOP_LAG: Final = "wfperf.event_loop.lag"  # s
 CPU_PRESSURE: Final = "wfperf.cpu.pressure"  # PSI some, 0..1
 MEMORY_PRESSURE: Final = "wfperf.memory.pressure"
 CPU_STEAL: Final = "wfperf.cpu.steal"
+SPANS_STARTED: Final = "wfperf.spans.started"  # on a trace's first span in a process: spans that it started (count)
+SPANS_DROPPED: Final = "wfperf.spans.dropped"  # the same: of those, lost before export (count)
+START_EVENT: Final = "wfperf.span.start"  # log record: a span that is still open
+SPAN_NAME: Final = "wfperf.span.name"  # on log records, as the one below
+PARENT_SPAN_ID: Final = "wfperf.span.parent_id"  # 16 hex digits
 FINDING_COUNT: Final = "wfperf.finding.count"  # on the annotation span
 FINDING_EVENT: Final = "wfperf.finding"  # one event of the annotation span for each finding
 FINDING_DETECTOR: Final = "wfperf.finding.detector"

@@ -24,7 +24,7 @@ from otel_wfperf.cli.output import (
 )
 from otel_wfperf.config import ListenConfig, LogConfig, SidecarConfig
 from otel_wfperf.errors import MissingExtraError
-from otel_wfperf.instrumentation.integration import INTEGRATIONS
+from otel_wfperf.instrumentation.integrations import INTEGRATIONS
 
 if TYPE_CHECKING:
     from otel_wfperf.sidecar.service import RunningSidecar

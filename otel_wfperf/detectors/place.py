@@ -19,7 +19,9 @@ CALLS: Final = frozenset({OperationKind.LLM, OperationKind.TOOL, OperationKind.R
 _AGENT_NODES: Final = frozenset({"agent", "model", "tools", "generate_structured_response"})
 _AGENT_HOOKS: Final = (".before_agent", ".before_model", ".after_model", ".after_agent")
 # Spans that are not about agents count as part of what they are below.
-_TRANSPARENT: Final = frozenset({OperationKind.OTHER, OperationKind.CONTEXT, OperationKind.MEMORY, OperationKind.PLAN})
+_TRANSPARENT: Final = frozenset(
+    {OperationKind.OTHER, OperationKind.CONTEXT, OperationKind.MEMORY, OperationKind.PLAN, OperationKind.HANDOFF}
+)
 
 
 def subject_of(operation: Operation) -> Subject:

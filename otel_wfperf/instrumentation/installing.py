@@ -9,7 +9,8 @@ from threading import RLock
 from typing import Final
 
 from otel_wfperf.instrumentation.failures import failures_counted
-from otel_wfperf.instrumentation.integration import INTEGRATIONS, Integration
+from otel_wfperf.instrumentation.integration import Integration
+from otel_wfperf.instrumentation.integrations import INTEGRATIONS
 from otel_wfperf.instrumentation.patching import Undo, when_imported
 from otel_wfperf.instrumentation.settings import InstrumentationSettings
 from otel_wfperf.instrumentation.versions import version_problem

@@ -24,6 +24,7 @@ class OperationKind(StrEnum):
     PLAN = "plan"
     WAIT = "wait"
     CONTEXT = "context"
+    HANDOFF = "handoff"
     OTHER = "other"
 
 
@@ -66,6 +67,7 @@ class ContextSize:
         messages: Messages in it (count).
         limit_tokens: Window of the model (tokens).
         reused_ratio: Share that the previous call of the same agent sent already (0..1).
+        growth_bytes: Change since that call (bytes).
     """
 
     size_bytes: int | None = None
@@ -73,6 +75,7 @@ class ContextSize:
     messages: int | None = None
     limit_tokens: int | None = None
     reused_ratio: float | None = None
+    growth_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,8 @@ class ResourceUse:
         memory_bytes: Resident set size of the process (bytes).
         memory_ratio: Memory in use over the limit (0..1).
         loop_lag_s: Longest delay of the event loop (seconds).
+        loop_blocked_s: Time in which the operation's own code held the event loop for long (seconds).
+        loop_blocked_longest_s: The longest such step (seconds).
         cpu_pressure_ratio: PSI "some" share for the CPU (0..1).
         memory_pressure_ratio: PSI "some" share for memory (0..1).
         steal_ratio: CPU time taken by the hypervisor (0..1).
@@ -95,6 +100,8 @@ class ResourceUse:
     memory_bytes: int | None = None
     memory_ratio: float | None = None
     loop_lag_s: float | None = None
+    loop_blocked_s: float | None = None
+    loop_blocked_longest_s: float | None = None
     cpu_pressure_ratio: float | None = None
     memory_pressure_ratio: float | None = None
     steal_ratio: float | None = None
@@ -135,6 +142,9 @@ class Operation:
         output_fragments: The same of the result.
         prefix_hash: Hash of the stable start of a prompt.
         time_to_first_token_s: Streaming delay (seconds).
+        handoff_from: The agent that passes the work on, for hand-offs; ``name`` is the one that gets it.
+        spans_started: Spans of this trace that the span's process started (count); None = not recorded.
+        spans_dropped: Of those, lost before export (count).
         wait_kind: queue, concurrency, rate_limit, lock, retry_backoff or human, for waits.
         queue_depth: Waiting requests that were seen when the wait began (count).
         concurrency_limit: Capacity of what was waited for (count).
@@ -182,6 +192,9 @@ class Operation:
     context: ContextSize | None = None
     resources: ResourceUse | None = None
     time_to_first_token_s: float | None = None
+    handoff_from: str | None = None
+    spans_started: int | None = None
+    spans_dropped: int | None = None
     wait_kind: str | None = None
     queue_depth: int | None = None
     concurrency_limit: int | None = None

@@ -30,6 +30,7 @@ LETTERS: Mapping[OperationKind, str] = {
     OperationKind.PLAN: "N",
     OperationKind.WAIT: "~",
     OperationKind.CONTEXT: "C",
+    OperationKind.HANDOFF: "H",
     OperationKind.OTHER: "·",
 }
 

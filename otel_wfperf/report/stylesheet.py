@@ -44,7 +44,8 @@ a { color: var(--phase); }
   color: var(--letter); background: var(--kind); }
 .workflow { --kind: var(--workflow); } .phase { --kind: var(--phase); } .agent { --kind: var(--agent); }
 .tool { --kind: var(--tool); } .llm { --kind: var(--llm); } .wait { --kind: var(--wait); }
-.retrieval, .embedding, .memory { --kind: var(--retrieval); } .plan, .context, .other { --kind: var(--other); }
+.retrieval, .embedding, .memory { --kind: var(--retrieval); }
+.plan, .context, .handoff, .other { --kind: var(--other); }
 table { border-collapse: collapse; width: 100%; }
 caption { text-align: left; padding-bottom: .3rem; }
 th { text-align: left; font-weight: 600; }

@@ -8,7 +8,8 @@ import pytest
 
 from otel_wfperf.instrumentation.failures import failure_counts
 from otel_wfperf.instrumentation.installing import INSTRUMENTATION, Instrumentation, instrument, uninstrument
-from otel_wfperf.instrumentation.integration import INTEGRATIONS, Integration
+from otel_wfperf.instrumentation.integration import Coverage, Integration
+from otel_wfperf.instrumentation.integrations import INTEGRATIONS
 from otel_wfperf.instrumentation.patching import Undo, replace
 from otel_wfperf.instrumentation.versions import version_problem
 
@@ -17,6 +18,7 @@ class Greeting:
     """An integration of a module that the test makes."""
 
     name: ClassVar[str] = "greeting"
+    coverage: ClassVar[Coverage] = Coverage(framework="Greeting", hook="", tested={})
 
     def __init__(self, module: str, requires: Mapping[str, str] | None = None) -> None:
         self.module = module

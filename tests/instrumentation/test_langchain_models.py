@@ -23,7 +23,7 @@ from otel_wfperf import current_operation
 from otel_wfperf.analysis.fragments import unpacked
 from otel_wfperf.conventions.content import fragments
 from otel_wfperf.instrumentation.installing import instrumented
-from otel_wfperf.instrumentation.langgraph import LangGraphIntegration
+from otel_wfperf.instrumentation.integrations.langgraph import LangGraphIntegration
 from tests.instrumentation.recorded import Recorded, Tree, attributes_of
 from tests.instrumentation.test_langgraph import stable
 
@@ -227,8 +227,8 @@ def test_messages_that_cannot_be_read_cost_their_description_only(
         raise RuntimeError("ours")
 
     exporter.clear()
-    monkeypatch.setattr("otel_wfperf.instrumentation.langchain_messages.read", fail)
-    monkeypatch.setattr("otel_wfperf.instrumentation.langchain_messages.content_hash", fail)
+    monkeypatch.setattr("otel_wfperf.instrumentation.prompts.read", fail)
+    monkeypatch.setattr("otel_wfperf.instrumentation.prompts.content_hash", fail)
     ScriptedModel(messages=iter([answer("a")])).invoke("hi")
 
     assert [span.name for span in exporter.get_finished_spans()] == ["chat scripted-1"]

@@ -14,9 +14,9 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Send
 
 from otel_wfperf import agent, current_operation, phase, uninstrument, workflow
-from otel_wfperf.instrumentation import langchain_runs
 from otel_wfperf.instrumentation.installing import instrumented
-from otel_wfperf.instrumentation.langgraph import LangGraphIntegration
+from otel_wfperf.instrumentation.integrations.langchain import runs as langchain_runs
+from otel_wfperf.instrumentation.integrations.langgraph import LangGraphIntegration
 from tests.instrumentation.graphs import ASYNC, CALLS, SYNC, State, async_node, node
 from tests.instrumentation.recorded import Recorded, Tree, attributes_of
 

@@ -18,7 +18,7 @@ from langgraph.types import Command, RetryPolicy, interrupt
 
 from otel_wfperf import phase, uninstrument
 from otel_wfperf.instrumentation.installing import instrumented
-from otel_wfperf.instrumentation.langgraph import LangGraphIntegration
+from otel_wfperf.instrumentation.integrations.langgraph import LangGraphIntegration
 from tests.instrumentation.graphs import ASYNC, SYNC, State, node
 from tests.instrumentation.recorded import Recorded, attributes_of
 

@@ -15,10 +15,10 @@ from langgraph.graph import START, StateGraph
 
 from otel_wfperf import instrument, uninstrument
 from otel_wfperf.analysis.fragments import unpacked
-from otel_wfperf.instrumentation import langchain_runs
 from otel_wfperf.instrumentation.failures import failure_counts
 from otel_wfperf.instrumentation.installing import instrumented
-from otel_wfperf.instrumentation.langgraph import LangGraphIntegration
+from otel_wfperf.instrumentation.integrations.langchain import runs as langchain_runs
+from otel_wfperf.instrumentation.integrations.langgraph import LangGraphIntegration
 from otel_wfperf.instrumentation.metrics import METRICS
 from tests.instrumentation.graphs import CALLS, SYNC, State
 from tests.instrumentation.recorded import Recorded

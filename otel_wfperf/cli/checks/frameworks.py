@@ -5,7 +5,8 @@ from importlib.metadata import PackageNotFoundError, distributions, version
 from typing import Final
 
 from otel_wfperf.cli.checks.check import Check, Health
-from otel_wfperf.instrumentation.integration import INTEGRATIONS, Integration
+from otel_wfperf.instrumentation.integration import Integration
+from otel_wfperf.instrumentation.integrations import INTEGRATIONS
 from otel_wfperf.instrumentation.settings import InstrumentationSettings
 from otel_wfperf.instrumentation.versions import version_problem
 

@@ -28,6 +28,7 @@ from opentelemetry.context import Context
 from otel_wfperf import semconv
 from otel_wfperf.instrumentation.call import AttributeValue, Call, current_operation, start_call
 from otel_wfperf.instrumentation.payload import ContentReader
+from otel_wfperf.instrumentation.prompts import Prompts
 
 # "writer_agent", "agent_1", "WriterAgent", "writer-agent"; not "magenta", not "agents".
 _AGENT_WORD: Final = re.compile(r"(?:(?:\b|_)[Aa]gent|(?<=[a-z])Agent)(?=$|\b|_|[A-Z])")
@@ -45,8 +46,8 @@ class Execution:
     Attributes:
         turns: Model response that asked for each tool call, by the call's id.
         attempts: Tries of each task so far.
-        prompts: Messages of the previous model call, by agent or node.
         content: Reads what operations were given and returned.
+        prompts: Compares each prompt with the one before it.
     """
 
     __slots__ = ("attempts", "content", "prompts", "turns")
@@ -55,8 +56,8 @@ class Execution:
         """Know nothing yet."""
         self.turns: dict[str, str] = {}
         self.attempts: Counter[tuple[Any, ...]] = Counter()
-        self.prompts: dict[str, Sequence[tuple[int, int]]] = {}
         self.content = ContentReader()
+        self.prompts = Prompts(self.content)
 
 
 class Run:

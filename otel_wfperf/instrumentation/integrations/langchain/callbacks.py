@@ -15,7 +15,7 @@ from opentelemetry import context as otel_context
 
 from otel_wfperf.instrumentation.call import Call
 from otel_wfperf.instrumentation.failures import never_raises
-from otel_wfperf.instrumentation.langchain_runs import Run, Runs
+from otel_wfperf.instrumentation.integrations.langchain.runs import Run, Runs
 
 # Key of the same name in opentelemetry.context; other instrumentations set it around their own calls.
 _SUPPRESSED: Final = "suppress_instrumentation"

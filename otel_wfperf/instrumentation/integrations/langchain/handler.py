@@ -8,8 +8,8 @@ from uuid import UUID
 
 from otel_wfperf import semconv
 from otel_wfperf.instrumentation.failures import never_raises
-from otel_wfperf.instrumentation.langchain_callbacks import result_attributes, runnable_name, without_none
-from otel_wfperf.instrumentation.langchain_models import ModelCallbacks
+from otel_wfperf.instrumentation.integrations.langchain.callbacks import result_attributes, runnable_name, without_none
+from otel_wfperf.instrumentation.integrations.langchain.models import ModelCallbacks
 
 
 class WorkflowHandler(ModelCallbacks):

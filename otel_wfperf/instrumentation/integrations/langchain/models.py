@@ -12,16 +12,16 @@ from opentelemetry.trace import SpanKind
 from otel_wfperf import semconv
 from otel_wfperf.instrumentation.call import start_call
 from otel_wfperf.instrumentation.failures import failures_counted, never_raises
-from otel_wfperf.instrumentation.langchain_callbacks import RunCallbacks, runnable_name, without_none
-from otel_wfperf.instrumentation.langchain_messages import (
-    Message,
-    Prompt,
+from otel_wfperf.instrumentation.integrations.langchain.callbacks import RunCallbacks, runnable_name, without_none
+from otel_wfperf.instrumentation.integrations.langchain.messages import (
+    message_of,
     response_attributes,
     response_id,
     response_message,
     tool_call_ids,
 )
-from otel_wfperf.instrumentation.langchain_runs import Run
+from otel_wfperf.instrumentation.integrations.langchain.runs import Run
+from otel_wfperf.instrumentation.prompts import Message
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -49,7 +49,7 @@ class ModelCallbacks(RunCallbacks):
         run = self.start(run_id, parent_run_id, runnable_name(serialized), metadata)
         if run is not None:
             self._start_model(run, semconv.CHAT, kwargs.get("invocation_params") or {})
-            self._describe(run, map(Message.of, messages[0] if messages else ()))
+            self._describe(run, map(message_of, messages[0] if messages else ()))
 
     @never_raises("langchain.on_llm_start")
     def on_llm_start(
@@ -135,8 +135,5 @@ class ModelCallbacks(RunCallbacks):
     def _describe(self, run: Run, messages: Iterable[Message]) -> None:
         if run.call is None or not run.call.span.is_recording():
             return
-        prompt = Prompt(messages)
         speaker = run.call.agent or run.node or ""
-        previous = run.execution.prompts.get(speaker)
-        run.execution.prompts[speaker] = prompt.signature
-        run.call.span.set_attributes(prompt.attributes(previous, run.execution.content))
+        run.call.span.set_attributes(run.execution.prompts.attributes(speaker, messages))

@@ -19,7 +19,6 @@ Hooks, checked with langchain-core 1.7.2 and langgraph 1.2.22:
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -27,14 +26,14 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from otel_wfperf.instrumentation.call import Call, add_early_exit, attach, remove_early_exit
+from otel_wfperf.instrumentation.integration import Coverage
+from otel_wfperf.instrumentation.others import announce
 from otel_wfperf.instrumentation.patching import Undo, replace
 from otel_wfperf.instrumentation.resources import SAMPLER
 from otel_wfperf.instrumentation.settings import InstrumentationSettings
 
 if TYPE_CHECKING:
-    from otel_wfperf.instrumentation.langchain_handler import WorkflowHandler
-
-_logger = logging.getLogger("otel_wfperf")
+    from otel_wfperf.instrumentation.integrations.langchain.handler import WorkflowHandler
 
 # Instrumentations that record the same runs. All of them wrap `BaseCallbackManager.__init__`: OpenInference
 # 0.1.80, OpenLLMetry 0.62.4, opentelemetry-instrumentation-genai-langchain 1.3b0.
@@ -55,11 +54,26 @@ class LangGraphIntegration:
 
     name: ClassVar[str] = "langgraph"
     requires: ClassVar[Mapping[str, str]] = {"langgraph": ">=1.2,<2", "langchain-core": ">=1.4,<2"}
+    coverage: ClassVar[Coverage] = Coverage(
+        framework="LangGraph and LangChain",
+        hook="A callback handler that LangChain's own configure hook adds to every run.",
+        tested={"langgraph": "1.2.22", "langchain-core": "1.7.2"},
+        workflows="outermost graph or chain",
+        phases="node, with its superstep; nodes of one step are a parallel group",
+        agents="graph of `create_agent` or `create_react_agent`, or a node named like an agent",
+        tools="tool call, bound to the model response that asked for it",
+        llm_calls="chat and completion model; tokens of `usage_metadata`, else of the provider's output",
+        retries="each attempt of a node is a phase of its own, with its number",
+        handoffs="a `Command` to another node shows as the phase that follows",
+        missing=(
+            "Queue time under `max_concurrency`: callbacks begin when a task starts, not when it is scheduled.",
+            "The HTTP spans of a direct `model.stream()` stay beside the model call.",
+        ),
+    )
 
     def __init__(self) -> None:
         """Import nothing yet."""
         self._handler: WorkflowHandler | None = None
-        self._announced = False
 
     def hooks(self) -> Mapping[str, Callable[[], Undo]]:
         """List the modules whose import makes the integration act."""
@@ -74,7 +88,7 @@ class LangGraphIntegration:
     def _add_handler(self) -> Undo:
         from langchain_core.tracers import context  # noqa: PLC0415 - imported already when this runs
 
-        from otel_wfperf.instrumentation.langchain_handler import WorkflowHandler  # noqa: PLC0415 - needs langchain_core
+        from otel_wfperf.instrumentation.integrations.langchain.handler import WorkflowHandler  # noqa: PLC0415 - needs langchain_core
 
         handler = self._handler = WorkflowHandler(self._is_recorded_elsewhere)
         variable: ContextVar[WorkflowHandler | None] = ContextVar("otel_wfperf_handler", default=handler)
@@ -156,12 +170,7 @@ class LangGraphIntegration:
         other = other_instrumentation()
         if other is None or InstrumentationSettings.from_environment().force:
             return False
-        if not self._announced:
-            self._announced = True
-            _logger.info(
-                "otel-wfperf leaves LangGraph to %s, which records it already; OTEL_WFPERF_FORCE=true records both",
-                other,
-            )
+        announce("LangGraph", other)
         return True
 
 

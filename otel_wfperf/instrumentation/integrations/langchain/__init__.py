@@ -1,0 +1,1 @@
+"""What LangChain's callbacks tell, turned into operations; installed by the LangGraph integration."""
