@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format peers benchmark clean
+# The frameworks that are recorded; CrewAI does not go together with the others.
+FRAMEWORKS := .venv-frameworks
+CREWAI := .venv-crewai
+
+.PHONY: help demo test test-frameworks check format peers benchmark clean
 
 help:            ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d; set PYTHON=..." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
@@ -20,12 +24,27 @@ $(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	@touch $@ $(VENV)/demo.stamp
 
+$(FRAMEWORKS)/dev.stamp: pyproject.toml tests/frameworks/versions.txt | $(BIN)/python
+	$(PYTHON) -m venv $(FRAMEWORKS)
+	$(FRAMEWORKS)/bin/python -m pip install --quiet -c tests/frameworks/versions.txt -e '.[frameworks]'
+	@touch $@
+
+$(CREWAI)/dev.stamp: pyproject.toml tests/frameworks/versions.txt | $(BIN)/python
+	$(PYTHON) -m venv $(CREWAI)
+	$(CREWAI)/bin/python -m pip install --quiet -c tests/frameworks/versions.txt -e '.[dev,crewai]'
+	@touch $@
+
 demo: $(VENV)/demo.stamp  ## run the bundled workflow and show what slows it
 	$(BIN)/wfperf demo
 
 test: $(VENV)/dev.stamp  ## run the checks and all tests
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/frameworks
+	$(MAKE) --no-print-directory test-frameworks
+
+test-frameworks: $(FRAMEWORKS)/dev.stamp $(CREWAI)/dev.stamp  ## run the tests of the integrations with the real frameworks
+	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks --ignore=tests/frameworks/test_crewai.py
+	$(CREWAI)/bin/python -m pytest tests/frameworks/test_crewai.py
 
 check: $(VENV)/dev.stamp  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
@@ -41,4 +60,4 @@ peers:           ## obtain the real components that the tests talk to
 	$(PYTHON) -m scripts.peers
 
 clean:           ## remove what the other targets made
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(FRAMEWORKS) $(CREWAI) build dist *.egg-info

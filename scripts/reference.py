@@ -1,4 +1,4 @@
-"""Write what is generated in docs/: detectors, metrics, configuration, the README's picture.
+"""Write what is generated in docs/: detectors, integrations, metrics, configuration, the README's picture.
 
 Run it after a change of what they show; a test checks that they are current.
 """
@@ -9,6 +9,7 @@ from typing import Any
 from otel_wfperf.config import WfperfConfig
 from otel_wfperf.semconv import METRICS, MetricName
 from scripts.detectors_page import detectors_page
+from scripts.integrations_page import integrations_page
 from scripts.paths import DOCS
 from scripts.picture import picture
 
@@ -92,6 +93,7 @@ def _keys(section: Mapping[str, Any], sections: Mapping[str, Any], prefix: str) 
 PAGES = {
     "configuration.md": configuration_page,
     "detectors.md": detectors_page,
+    "integrations.md": integrations_page,
     "metrics.md": metrics_page,
     "waterfall.svg": picture,
 }
