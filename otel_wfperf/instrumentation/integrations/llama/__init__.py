@@ -1,0 +1,1 @@
+"""What LlamaIndex's dispatcher tells, turned into operations; installed by the LlamaIndex integration."""
