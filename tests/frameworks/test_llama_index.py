@@ -30,7 +30,6 @@ from otel_wfperf.instrumentation.installing import INSTRUMENTATION, instrumented
 from otel_wfperf.instrumentation.integrations.llama_index import LlamaIndexIntegration
 from otel_wfperf.model import OperationKind, TokenUsage
 from tests.frameworks.recording import Recording
-from tests.processes import eventually
 
 # llama-index-core looks at all members of its own pydantic models.
 pytestmark = pytest.mark.filterwarnings(
@@ -564,6 +563,7 @@ def test_what_was_added_is_taken_away_again(recording: Recording) -> None:
     assert {span.name for span in recording.spans} == {"users own", "inside a", "inside b", "inside thread"}
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what OpenInference reads of pydantic models
 def test_nothing_is_recorded_twice_beside_openinference(recording: Recording) -> None:
     instrumentation = pytest.importorskip("openinference.instrumentation.llama_index")
     model = Scripted("answer")
@@ -571,8 +571,6 @@ def test_nothing_is_recorded_twice_beside_openinference(recording: Recording) ->
     other.instrument()
     try:
         model.chat(HELLO)
-        # It ends the spans of models in a thread of its own.
-        eventually(lambda: "Scripted.chat" in {span.name for span in recording.spans})
     finally:
         other.uninstrument()
 
