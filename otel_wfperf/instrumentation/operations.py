@@ -153,6 +153,11 @@ def start_wait(
     return _start("wait", resource, f"wait {resource}", attributes, **place)
 
 
+def start_context(operation: str, **place: Unpack[Place]) -> Call:
+    """Start work on context or state; ``operation`` is build, trim, compact or summarise."""
+    return _start("context", operation, f"context {operation}", {semconv.CONTEXT_OPERATION: operation}, **place)
+
+
 def record_handoff(source: str, target: str, **place: Unpack[Place]) -> None:
     """Record that one agent passed the work on to another; it takes no time of its own."""
     attributes = {semconv.HANDOFF_FROM: source, semconv.HANDOFF_TO: target}

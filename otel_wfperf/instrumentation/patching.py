@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import wrapt
 
 Undo: TypeAlias = Callable[[], None]
+_INHERITED: Final = object()
 
 
 def when_imported(module: str, run: Callable[[], None]) -> None:
@@ -24,12 +25,18 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Undo:
     Returns:
         How to take it back. If somebody wrapped it again in the meantime, it stays where it is.
     """
-    original = getattr(owner, name)
-    replacement = make(original)
+    own = vars(owner).get(name, _INHERITED)
+    replacement = make(getattr(owner, name))
+    if isinstance(own, staticmethod):
+        replacement = staticmethod(replacement)
     setattr(owner, name, replacement)
 
     def undo() -> None:
-        if getattr(owner, name, None) is replacement:
-            setattr(owner, name, original)
+        if vars(owner).get(name) is not replacement:
+            return
+        if own is _INHERITED:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, own)
 
     return undo

@@ -1,0 +1,1 @@
+"""What Haystack's tracer is told, turned into operations; installed by the Haystack integration."""
