@@ -74,7 +74,7 @@ def _generator(recording: Recording, function: Callable[..., Any]) -> Callable[.
     def recorded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         call = recording.start()
         try:
-            result = yield from _in_context(call, function(*args, **kwargs))
+            result = yield from in_context(call, function(*args, **kwargs))
         except BaseException as error:
             call.end(error)
             raise
@@ -84,7 +84,7 @@ def _generator(recording: Recording, function: Callable[..., Any]) -> Callable[.
     return recorded
 
 
-def _in_context(call: Call, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+def in_context(call: Call, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
     """Delegate to ``generator`` as ``yield from`` does, and run it in the operation's context."""
     inner = _Suspended(call)
     resume: Callable[[], Any] = generator.__next__

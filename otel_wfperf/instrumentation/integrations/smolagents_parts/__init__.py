@@ -1,0 +1,1 @@
+"""What replaces methods of smolagents; installed by the smolagents integration."""
