@@ -29,9 +29,9 @@ def record_calls(recording: Recording, function: F) -> F:
     if isinstance(function, staticmethod | classmethod):
         return cast("F", type(function)(record_calls(recording, function.__func__)))
     if inspect.isasyncgenfunction(function):
-        return cast("F", _async_generator(recording, function))
+        return cast("F", record_async_generator(recording.start, function))
     if inspect.isgeneratorfunction(function):
-        return cast("F", _generator(recording, function))
+        return cast("F", record_generator(recording.start, function))
     if inspect.iscoroutinefunction(function):
         return cast("F", _coroutine(recording, function))
     return cast("F", _function(recording, function))
@@ -69,10 +69,12 @@ def _coroutine(recording: Recording, function: Callable[..., Any]) -> Callable[.
     return recorded
 
 
-def _generator(recording: Recording, function: Callable[..., Any]) -> Callable[..., Any]:
+def record_generator(start: Callable[[], Call], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a function that returns a generator; ``start`` is called when the iteration begins."""
+
     @wraps(function)
     def recorded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        call = recording.start()
+        call = start()
         try:
             result = yield from in_context(call, function(*args, **kwargs))
         except BaseException as error:
@@ -111,10 +113,12 @@ def in_context(call: Call, generator: Generator[Any, Any, Any]) -> Generator[Any
             resume = generator.__next__ if sent is None else _sending(generator.send, sent)
 
 
-def _async_generator(recording: Recording, function: Callable[..., Any]) -> Callable[..., Any]:
+def record_async_generator(start: Callable[[], Call], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a function that returns an asynchronous generator; ``start`` is called when the iteration begins."""
+
     @wraps(function)
     async def recorded(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        call = recording.start()
+        call = start()
         inner = _Suspended(call)
         generator = function(*args, **kwargs)
         resume: Callable[[], Any] = generator.__anext__

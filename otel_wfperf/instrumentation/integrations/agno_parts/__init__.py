@@ -1,0 +1,1 @@
+"""What replaces methods of Agno; installed by the Agno integration."""
