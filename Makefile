@@ -31,7 +31,7 @@ $(FRAMEWORKS)/dev.stamp: pyproject.toml tests/frameworks/versions.txt | $(BIN)/p
 
 $(CREWAI)/dev.stamp: pyproject.toml tests/frameworks/versions.txt | $(BIN)/python
 	$(PYTHON) -m venv $(CREWAI)
-	$(CREWAI)/bin/python -m pip install --quiet -c tests/frameworks/versions.txt -e '.[dev,crewai]'
+	$(CREWAI)/bin/python -m pip install --quiet -c tests/frameworks/versions.txt -e '.[frameworks-crewai]'
 	@touch $@
 
 demo: $(VENV)/demo.stamp  ## run the bundled workflow and show what slows it
