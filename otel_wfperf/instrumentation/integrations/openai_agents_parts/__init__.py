@@ -1,0 +1,1 @@
+"""What recording the OpenAI Agents SDK is made of."""

@@ -1,0 +1,1 @@
+"""What recording pydantic-ai is made of."""
