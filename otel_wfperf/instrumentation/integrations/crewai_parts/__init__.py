@@ -1,0 +1,1 @@
+"""What CrewAI's own functions do, turned into operations; installed by the CrewAI integration."""
