@@ -43,8 +43,8 @@ test: $(VENV)/dev.stamp  ## run the checks and all tests
 	$(MAKE) --no-print-directory test-frameworks
 
 test-frameworks: $(FRAMEWORKS)/dev.stamp $(CREWAI)/dev.stamp  ## run the tests of the integrations with the real frameworks
-	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks --ignore=tests/frameworks/test_crewai.py
-	$(CREWAI)/bin/python -m pytest tests/frameworks/test_crewai.py
+	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks --ignore-glob="*/test_crewai*.py"
+	$(CREWAI)/bin/python -m pytest tests/frameworks/test_crewai*.py
 
 check: $(VENV)/dev.stamp  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
