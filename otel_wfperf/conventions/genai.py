@@ -2,16 +2,19 @@
 
 Read with opentelemetry-instrumentation-genai-* 1.3b0, pydantic-ai 2.68 (native), autogen-core 0.7.5 and
 strands-agents 1.62. Operations that the conventions do not know are mapped where a vendor is known to write them.
+Conventions before 1.28 had no ``gen_ai.operation.name``: a span with a system and a model was a model call.
 """
 
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from otel_wfperf import semconv
-from otel_wfperf.conventions.attributes import count, number, text, texts, value_of
+from otel_wfperf.conventions.attributes import count, number, text, value_of
+from otel_wfperf.conventions.encoded import encoded_count
 from otel_wfperf.conventions.fields import ContentFields, content_fields, span_fields
 from otel_wfperf.conventions.messages import parsed
-from otel_wfperf.conventions.requests import may_ask_for_tools
+from otel_wfperf.conventions.requests import finish_reasons, may_ask_for_tools
+from otel_wfperf.conventions.streams import first_event_s
 from otel_wfperf.model import Attributes, Operation, OperationKind, Span, TokenUsage
 
 OPERATION_KINDS: Final[Mapping[str, OperationKind]] = {
@@ -50,9 +53,25 @@ OPERATION_KINDS: Final[Mapping[str, OperationKind]] = {
     "memory.add": OperationKind.MEMORY,  # Strands
     "memory.inject": OperationKind.MEMORY,  # Strands
     "memory.extract": OperationKind.MEMORY,  # Strands
+    "goto": OperationKind.HANDOFF,  # OpenLLMetry, LangGraph's Command
+    "handoff": OperationKind.HANDOFF,  # OpenLLMetry
 }
 # Proposed in semantic-conventions-genai (changelog.d/571): one span for agents and workflows.
-_EITHER: Final = "handle_conversation_turn"
+_EITHER: Final = frozenset({"handle_conversation_turn", "invocation"})
+_NESTED: Final = "gen_ai.invocation.is_nested"
+# Names of the time from the request to the first piece of the answer (seconds): util-genai 1.3b0, and before.
+_FIRST_PIECE_S: Final = (
+    semconv.TIME_TO_FIRST_CHUNK,
+    "gen_ai.response.time_to_first_token",
+    "gen_ai.time_to_first_token",
+)
+# Strands 1.62 writes the server's name for it, in milliseconds.
+_FIRST_PIECE_MS: Final = "gen_ai.server.time_to_first_token"
+# An event for each piece of a streamed answer: OpenLLMetry; and one for the first: OpenInference.
+_PIECES: Final = ("gen_ai.content.completion.chunk", "First Token Stream Event")
+_HANDOFF_TO: Final = ("gen_ai.handoff.to_agent", "langgraph.command.goto_node", "langgraph.command.goto_nodes")
+_INPUT_MODES: Final = ("text", "image", "audio", "video")
+_OUTPUT_MODES: Final = ("text", "audio")
 
 
 class GenAI:
@@ -61,8 +80,9 @@ class GenAI:
     name: ClassVar[str] = "genai"
 
     def recognises(self, span: Span) -> bool:
-        """Tell whether the span names a GenAI operation."""
-        return text(span.attributes, semconv.OPERATION_NAME) is not None
+        """Tell whether the span names a GenAI operation, or a model as before operations had names."""
+        attributes = span.attributes
+        return text(attributes, semconv.OPERATION_NAME) is not None or _is_unnamed_call(attributes)
 
     def operation(self, span: Span) -> Operation:
         """Say what a GenAI span means."""
@@ -84,16 +104,30 @@ class GenAI:
             turn=turn(span, kind),
             attempt=count(attributes, semconv.RETRY_ATTEMPT),
             temperature=number(attributes, semconv.REQUEST_TEMPERATURE),
-            time_to_first_token_s=number(attributes, semconv.TIME_TO_FIRST_CHUNK),
+            time_to_first_token_s=first_token_s(span),
+            handoff_from=handoff_from(attributes) if kind is OperationKind.HANDOFF else None,
+            setup=text(attributes, semconv.OPERATION_NAME) == "create_agent",
         )
 
 
 def operation_kind(attributes: Attributes) -> OperationKind:
     """Map the operation's name; one that is not known is ``OTHER``."""
     operation = text(attributes, semconv.OPERATION_NAME) or ""
-    if operation == _EITHER:
-        return OperationKind.WORKFLOW if text(attributes, semconv.WORKFLOW_NAME) else OperationKind.AGENT
+    if operation in _EITHER:
+        names_agent = text(attributes, semconv.AGENT_NAME) is not None
+        is_outermost = attributes.get(_NESTED) is False and not names_agent
+        is_workflow = is_outermost or text(attributes, semconv.WORKFLOW_NAME) is not None
+        return OperationKind.WORKFLOW if is_workflow else OperationKind.AGENT
+    if not operation and _is_unnamed_call(attributes):
+        return OperationKind.LLM
     return OPERATION_KINDS.get(operation, OperationKind.OTHER)
+
+
+def _is_unnamed_call(attributes: Attributes) -> bool:
+    """Tell whether a span describes a model call as the conventions before 1.28 did."""
+    if "gen_ai.system" not in attributes or semconv.OPERATION_NAME in attributes:
+        return False
+    return semconv.REQUEST_MODEL in attributes and "agent_name" not in attributes
 
 
 def subject(span: Span, kind: OperationKind) -> str:
@@ -113,10 +147,38 @@ def subject(span: Span, kind: OperationKind) -> str:
             return model_name(attributes) or span.name
         case OperationKind.RETRIEVAL:
             found = text(attributes, semconv.DATA_SOURCE_ID)
+        case OperationKind.MEMORY:  # the name of the operation, and of the store where there is one
+            store = text(attributes, "gen_ai.memory.store.name", "gen_ai.memory.store.id")
+            operation = text(attributes, semconv.OPERATION_NAME)
+            return f"{operation} {store}" if operation and store else span.name
+        case OperationKind.HANDOFF:
+            found = _handed_to(attributes)
         case _:
             return span.name
     operation = text(attributes, semconv.OPERATION_NAME)
     return found or span.name.removeprefix(f"{operation} ") or span.name
+
+
+def _handed_to(attributes: Attributes) -> str | None:
+    """Name who gets the work; several nodes are written as a JSON array."""
+    named = text(attributes, *_HANDOFF_TO)
+    several = parsed(named)
+    return ", ".join(map(str, several)) if isinstance(several, list) else named
+
+
+def handoff_from(attributes: Attributes) -> str | None:
+    """Name the agent, or the node, that passes the work on."""
+    return text(attributes, "gen_ai.handoff.from_agent", "langgraph.command.source_node", semconv.AGENT_NAME)
+
+
+def first_token_s(span: Span) -> float | None:
+    """Return the time from the start to the first piece of a streamed answer (seconds)."""
+    seconds = number(span.attributes, *_FIRST_PIECE_S)
+    if seconds is None and (milliseconds := number(span.attributes, _FIRST_PIECE_MS)) is not None:
+        seconds = milliseconds / 1000
+    if seconds is None and span.events:
+        return first_event_s(span, _PIECES)
+    return seconds
 
 
 def agent_name(attributes: Attributes) -> str | None:
@@ -142,18 +204,27 @@ def tokens(attributes: Attributes, kind: OperationKind) -> TokenUsage | None:
     elif kind not in (OperationKind.LLM, OperationKind.EMBEDDING):
         return None
     for prefix in prefixes:
-        given = count(attributes, f"{prefix}.input_tokens", f"{prefix}.prompt_tokens")
-        answered = count(attributes, f"{prefix}.output_tokens", f"{prefix}.completion_tokens")
+        given = encoded_count(attributes, f"{prefix}.input_tokens", f"{prefix}.prompt_tokens")
+        answered = encoded_count(attributes, f"{prefix}.output_tokens", f"{prefix}.completion_tokens")
+        given = _by_mode(attributes, prefix, "input", _INPUT_MODES) if given is None else given
+        answered = _by_mode(attributes, prefix, "output", _OUTPUT_MODES) if answered is None else answered
         if given is not None or answered is not None:
             return _usage(attributes, prefix, given or 0, answered or 0)
     return None
+
+
+def _by_mode(attributes: Attributes, prefix: str, side: str, modes: tuple[str, ...]) -> int | None:
+    """Sum the tokens of text, images and so on, where no emitter summed them."""
+    counts = [count(attributes, f"{prefix}.{mode}.{side}_tokens") for mode in modes]
+    known = [each for each in counts if each is not None]
+    return sum(known) if known else None
 
 
 def turn(span: Span, kind: OperationKind) -> str | None:
     """Mark a model call that may have asked for tools, so that the assembler can bind the tool calls to it."""
     if kind is not OperationKind.LLM:
         return None
-    return span.span_id if may_ask_for_tools(texts(span.attributes, semconv.FINISH_REASONS)) else None
+    return span.span_id if may_ask_for_tools(finish_reasons(span.attributes)) else None
 
 
 def genai_content(attributes: Attributes, kind: OperationKind) -> ContentFields:

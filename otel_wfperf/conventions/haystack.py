@@ -71,7 +71,7 @@ def _kind(span: Span) -> OperationKind:
             return OperationKind.LLM
         if "Retriever" in component:
             return OperationKind.RETRIEVAL
-    return _KINDS[span.name]
+    return _KINDS.get(span.name, OperationKind.OTHER)
 
 
 def _subject(span: Span, kind: OperationKind, model: str | None) -> str:

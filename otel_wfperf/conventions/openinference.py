@@ -1,16 +1,27 @@
 """OpenInference (Arize): ``openinference.span.kind``.
 
-Read with openinference-instrumentation-langchain 0.1.80, -crewai 1.1.21 and -openai-agents 2.6.0. LangGraph's
-metadata comes as JSON text in ``metadata``; a CHAIN is a node when it bears the node's name, a router otherwise.
+Read with openinference-instrumentation-langchain 0.1.80, -crewai 1.1.21, -openai-agents 2.6.0, -autogen-agentchat
+0.1.22, -smolagents 0.1.43, -llama-index 4.6.1, -google-adk 1.0.5, -agent-framework 0.1.13, -strands-agents 0.1.12,
+-pydantic-ai 0.1.30, -agno 1.0.15 and -haystack 0.1.46.
+
+* LangGraph's metadata comes as JSON text in ``metadata``; a CHAIN is a node when it bears the node's name, a router
+  otherwise.
+* Several call spans by the method that was patched: ``{Team}.run_stream``, ``{agent}.run``, ``{crew}.kickoff``.
+* The processors for Google ADK, Agent Framework, Strands and pydantic-ai put their kind on spans that those
+  frameworks wrote themselves; the framework's own attributes, which stay, say more.
 """
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
+from otel_wfperf import semconv
+from otel_wfperf.conventions import genai
 from otel_wfperf.conventions.attributes import count, number, text, value_of
+from otel_wfperf.conventions.encoded import json_map
 from otel_wfperf.conventions.fields import ContentFields, content_fields, span_fields
 from otel_wfperf.conventions.genai import token_usage
-from otel_wfperf.conventions.langgraph import GraphTask, graph_task, is_chain_link
+from otel_wfperf.conventions.langgraph import GraphTask, graph_task, run_kind
 from otel_wfperf.conventions.messages import parsed
 from otel_wfperf.conventions.requests import may_ask_for_tools
 from otel_wfperf.model import Attributes, Operation, OperationKind, Span, TokenUsage
@@ -24,7 +35,25 @@ _KINDS: Final[Mapping[str, OperationKind]] = {
     "RERANKER": OperationKind.RETRIEVAL,
     "EMBEDDING": OperationKind.EMBEDDING,
 }
-_KICKOFF: Final = ".kickoff"
+_TOTALLED: Final = (OperationKind.LLM, OperationKind.EMBEDDING, OperationKind.AGENT, OperationKind.WORKFLOW)
+# The methods that the instrumentations patch; what is before them is the name of the team, agent, workflow or step.
+_METHOD: Final = re.compile(
+    r"\.(?:kickoff|on_messages(?:_stream)?|a?run(?:_stream|_async|_async_generator)?|a?execute(?:_stream)?)$"
+)
+# "invocation [app]", "agent_run [agent]" (Google ADK); "Step 3" (smolagents).
+_BRACKETED: Final = re.compile(r"(?:invocation|agent_run) \[(.+)\]$")
+_STEP: Final = re.compile(r"Step \d+$")
+_HANDOFF: Final = "handoff to "
+_COMPACTION: Final = "compact_events"
+# What Agent Framework writes round executors is how messages travel.
+_BUILD: Final = "workflow.build"
+_HOPS: Final = ("edge_group.process", "message.send", _BUILD)
+_WORKFLOW_RUN: Final = "workflow.run"
+_EXECUTOR: Final = "executor.process"
+# Ids that stand for no name: Strands, Agent Framework, Agno.
+_NAMELESS_ID: Final = re.compile(
+    r"strands_agent$|[0-9a-f]{16}$|(?:agent|llm|tool|cycle|chain|workflow|executor|edge_group)_"
+)
 
 
 class OpenInference:
@@ -39,61 +68,118 @@ class OpenInference:
     def operation(self, span: Span) -> Operation:
         """Say what an OpenInference span means."""
         attributes = span.attributes
-        metadata = _json_map(attributes, "metadata")
-        task = graph_task(metadata)
+        task = graph_task(json_map(attributes, "metadata"))
         kind = _operation_kind(span, task)
-        settings = _json_map(attributes, "llm.invocation_parameters") if kind is OperationKind.LLM else {}
+        name = _subject(span, kind)
+        settings = json_map(attributes, "llm.invocation_parameters") if kind is OperationKind.LLM else {}
         return Operation(
             **span_fields(span),
             **_content(attributes, kind),
             kind=kind,
-            name=_subject(span, kind),
+            name=name,
             dialect=self.name,
-            agent=_agent(attributes) if kind is not OperationKind.WORKFLOW else None,
-            conversation=text(attributes, "session.id") or task.thread,
+            agent=_agent(span, kind, task),
+            workflow=name if kind is OperationKind.WORKFLOW and _is_declared(span) else None,
+            conversation=text(attributes, "session.id", semconv.CONVERSATION_ID) or task.thread,
             model=_model(attributes),
-            tokens=_tokens(attributes) if kind in (OperationKind.LLM, OperationKind.EMBEDDING) else None,
+            tokens=_tokens(attributes, kind) if kind in _TOTALLED else None,
             turn=_turn(span, kind),
             step=task.step,
             task=task.task if kind is OperationKind.PHASE else None,
             temperature=number(settings, "temperature"),
+            time_to_first_token_s=genai.first_token_s(span) if kind is OperationKind.LLM else None,
+            setup=span.name.startswith(_BUILD),
         )
 
 
 def _operation_kind(span: Span, task: GraphTask) -> OperationKind:
-    """Map the kind.
-
-    A chain outside a graph may be the run itself or one step of it, which only its ancestors tell: it is called
-    a workflow here without naming one (``Operation.workflow`` is None), and the assembler decides.
-    """
     written = (text(span.attributes, _KIND) or "").upper()
-    if written in ("CHAIN", "AGENT") and task.node is not None and task.node == span.name:
-        return OperationKind.PHASE
-    if written == "CHAIN":
-        if text(span.attributes, "flow.node.name") is not None:  # a method of a CrewAI flow
-            return OperationKind.PHASE
-        is_link = task.node is not None or (span.parent_id is not None and is_chain_link(span.name))
-        return OperationKind.OTHER if is_link else OperationKind.WORKFLOW
+    if written == "AGENT" and task.node is not None and task.node == span.name:
+        return run_kind(span.name, task, is_root=span.parent_id is None)  # the name looked like an agent's
+    if written == "TOOL" and span.name.startswith(_HANDOFF):
+        return OperationKind.HANDOFF
+    if written in ("CHAIN", "UNKNOWN"):
+        return _chain_kind(span, task, is_chain=written == "CHAIN")
     return _KINDS.get(written, OperationKind.OTHER)
 
 
+def _chain_kind(span: Span, task: GraphTask, *, is_chain: bool) -> OperationKind:
+    """Tell what a chain is: by the framework's own words where it has some, else by its place in a graph."""
+    attributes, name = span.attributes, span.name
+    native = genai.operation_kind(attributes)
+    if native is not OperationKind.OTHER:
+        return native
+    if name.startswith(_HOPS) or "event_loop.cycle_id" in attributes:
+        return OperationKind.OTHER
+    if name.startswith(_COMPACTION):
+        return OperationKind.CONTEXT
+    is_step = text(attributes, "flow.node.name") is not None or name.startswith(_EXECUTOR)
+    if is_step:  # a method of a CrewAI flow, an executor of Agent Framework
+        return OperationKind.PHASE
+    if not is_chain or _STEP.match(name):
+        return OperationKind.OTHER
+    return run_kind(name, task, is_root=span.parent_id is None)
+
+
+def _is_declared(span: Span) -> bool:
+    """Tell whether the framework itself calls the span a workflow."""
+    return semconv.OPERATION_NAME in span.attributes or span.name.startswith(_WORKFLOW_RUN)
+
+
 def _subject(span: Span, kind: OperationKind) -> str:
-    attributes = span.attributes
+    attributes, name = span.attributes, span.name
+    found: str | None = None
     match kind:
         case OperationKind.AGENT:
-            return _agent(attributes) or span.name
+            found = _agent_name(attributes) or _without_method(name)
         case OperationKind.TOOL:
-            return text(attributes, "tool.name") or span.name
+            found = text(attributes, "tool.name", semconv.TOOL_NAME)
         case OperationKind.LLM | OperationKind.EMBEDDING:
-            return _model(attributes) or span.name
+            found = _model(attributes)
         case OperationKind.WORKFLOW:
-            return span.name.removesuffix(_KICKOFF) or span.name
-        case _:
-            return span.name
+            found = _workflow_name(span)
+        case OperationKind.PHASE:
+            executor = text(attributes, "executor.id") if name.startswith(_EXECUTOR) else None
+            found = executor or name.removeprefix("invoke_node ")
+        case OperationKind.HANDOFF:
+            found = name.removeprefix(_HANDOFF)
+        case OperationKind.CONTEXT:
+            found = "compact"
+    return found or ("Step" if _STEP.match(name) else name)
 
 
-def _agent(attributes: Attributes) -> str | None:
-    return text(attributes, "agent.name", "graph.node.id")
+def _workflow_name(span: Span) -> str | None:
+    if span.name.startswith(_WORKFLOW_RUN):
+        return text(span.attributes, "workflow.name", "graph.node.name")
+    return text(span.attributes, semconv.WORKFLOW_NAME) or _without_method(span.name.removeprefix("invoke_workflow "))
+
+
+def _without_method(name: str) -> str:
+    bracketed = _BRACKETED.match(name)
+    if bracketed is not None:
+        return bracketed[1]
+    # LlamaIndex names steps by their qualified names.
+    return _METHOD.sub("", name).rpartition("<locals>.")[2] or name
+
+
+def _agent(span: Span, kind: OperationKind, task: GraphTask) -> str | None:
+    if kind is OperationKind.WORKFLOW:
+        return None
+    named = _agent_name(span.attributes) or task.agent
+    if named is None and kind is OperationKind.AGENT:
+        # A trace of the OpenAI Agents SDK is an agent without a name; the assembler finds out that it is none.
+        stem = _without_method(span.name)
+        return None if stem == span.name else stem
+    return named
+
+
+def _agent_name(attributes: Attributes) -> str | None:
+    named = text(attributes, "agent.name", semconv.AGENT_NAME)
+    if named is None and attributes.get(_KIND) in ("AGENT", "agent"):
+        named = text(attributes, "graph.node.name")
+    if named is None and (node := text(attributes, "graph.node.id")) is not None and not _NAMELESS_ID.match(node):
+        named = node
+    return named
 
 
 def _model(attributes: Attributes) -> str | None:
@@ -102,12 +188,14 @@ def _model(attributes: Attributes) -> str | None:
     )
 
 
-def _tokens(attributes: Attributes) -> TokenUsage | None:
+def _tokens(attributes: Attributes, kind: OperationKind) -> TokenUsage | None:
     prefix = "llm.token_count"
     given = count(attributes, f"{prefix}.prompt")
     answered = count(attributes, f"{prefix}.completion")
     if given is None and answered is None:
-        return None
+        # A pipeline may keep the framework's own attributes only.
+        is_native = "gen_ai.system" in attributes or semconv.PROVIDER_NAME in attributes
+        return genai.tokens(attributes, kind) if is_native else None
     return token_usage(
         given=given or 0,
         answered=answered or 0,
@@ -125,9 +213,7 @@ def _turn(span: Span, kind: OperationKind) -> str | None:
 
 
 def _content(attributes: Attributes, kind: OperationKind) -> ContentFields:
-    if (
-        kind is OperationKind.OTHER
-    ):  # routers and links of chains: reading their copy of the state costs and tells nothing
+    if kind is OperationKind.OTHER:  # routers, links of chains: reading their copy of the state costs and tells nothing
         return ContentFields()
     given, result = value_of(attributes, "input.value"), value_of(attributes, "output.value")
     if kind in (OperationKind.LLM, OperationKind.EMBEDDING):
@@ -179,8 +265,3 @@ def _crew_output(value: object) -> object:
     """Keep of CrewAI's task output the answer; the rest repeats the prompt."""
     output = parsed(value)
     return output.get("raw") if isinstance(output, Mapping) and "raw" in output else value
-
-
-def _json_map(attributes: Attributes, name: str) -> Attributes:
-    value = parsed(attributes.get(name))
-    return value if isinstance(value, Mapping) else {}

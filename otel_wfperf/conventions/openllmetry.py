@@ -1,8 +1,12 @@
 """OpenLLMetry (Traceloop): ``traceloop.span.kind`` around GenAI attributes.
 
-Read with opentelemetry-instrumentation-langchain 0.62.4. A LangGraph run is written twice (``invoke_agent {graph}``
-and ``{graph}.workflow``); the assembler makes one of them. Nodes and routers are both ``execute_task``: a node bears
-the name in LangGraph's metadata.
+Read with traceloop-sdk and opentelemetry-instrumentation-{langchain,crewai,mcp,openai-agents,openai} 0.62.4:
+
+* A LangGraph run is written twice (``invoke_agent {graph}`` and ``{graph}.workflow``); the assembler makes one of them.
+  Within a node only the task span has children, and the ``invoke_agent`` beside it repeats it.
+* Nodes, routers, agents of ``create_agent`` and retrievers are all tasks: the name in LangGraph's metadata and
+  ``gen_ai.operation.name`` tell them apart.
+* CrewAI's crew has no kind and no name, and says ``invoke_agent`` as its tasks and agents do.
 """
 
 from collections.abc import Mapping
@@ -26,7 +30,17 @@ _KINDS: Final[Mapping[str, OperationKind]] = {
     "task": OperationKind.PHASE,
     "agent": OperationKind.AGENT,
     "tool": OperationKind.TOOL,
+    "handoff": OperationKind.HANDOFF,
 }
+# Of a task that says what it does by gen_ai.operation.name.
+_TASKS: Final[Mapping[str, OperationKind]] = {
+    "vector_db_retrieve": OperationKind.RETRIEVAL,
+    "goto": OperationKind.HANDOFF,
+}
+_CREW: Final = "crewai.workflow"
+_REQUEST_TYPE: Final = "llm.request.type"
+_MAX_NAME_CHARS: Final = 80
+_ENDS: Final = (".workflow", ".task", ".agent", ".tool", ".mcp", ".handoff")
 # These also write spans with plain GenAI attributes only; the official packages are called ...genai.langchain etc.
 _SCOPES: Final = frozenset(
     f"opentelemetry.instrumentation.{name}"
@@ -42,9 +56,9 @@ class OpenLLMetry:
     def recognises(self, span: Span) -> bool:
         """Tell whether the span was written by OpenLLMetry."""
         attributes = span.attributes
-        if _KIND in attributes or _WORKFLOW in attributes or _ENTITY in attributes:
+        if _KIND in attributes or _WORKFLOW in attributes or _ENTITY in attributes or _REQUEST_TYPE in attributes:
             return True
-        return span.scope in _SCOPES and (semconv.OPERATION_NAME in attributes or "llm.request.type" in attributes)
+        return span.scope in _SCOPES and (semconv.OPERATION_NAME in attributes or span.name.endswith(_ENDS))
 
     def operation(self, span: Span) -> Operation:
         """Say what an OpenLLMetry span means."""
@@ -59,7 +73,7 @@ class OpenLLMetry:
             kind=kind,
             name=name,
             dialect=self.name,
-            agent=None if is_workflow else genai.agent_name(attributes),
+            agent=None if is_workflow else _agent(attributes, kind, name, task),
             workflow=name if is_workflow else text(attributes, _WORKFLOW),
             conversation=genai.conversation(attributes) or task.thread,
             model=genai.model_name(attributes),
@@ -68,7 +82,10 @@ class OpenLLMetry:
             step=task.step,
             task=task.task if kind is OperationKind.PHASE else None,
             temperature=number(attributes, semconv.REQUEST_TEMPERATURE),
-            time_to_first_token_s=number(attributes, semconv.TIME_TO_FIRST_CHUNK),
+            time_to_first_token_s=genai.first_token_s(span),
+            handoff_from=genai.handoff_from(attributes) if kind is OperationKind.HANDOFF else None,
+            setup=text(attributes, semconv.OPERATION_NAME) == "create_agent",
+            repeats=_is_echo(attributes, task),
         )
 
 
@@ -76,17 +93,42 @@ def _operation_kind(span: Span, task: GraphTask) -> OperationKind:
     attributes = span.attributes
     written = text(attributes, _KIND)
     if written is None:
-        if semconv.OPERATION_NAME in attributes:
-            return genai.operation_kind(attributes)
-        return genai.OPERATION_KINDS.get(text(attributes, "llm.request.type") or "", OperationKind.OTHER)
+        return _kind_by_operation(span, task)
     kind = _KINDS.get(written, OperationKind.OTHER)
-    if kind is OperationKind.PHASE:
-        entity = text(attributes, _ENTITY) or ""
-        if task.node is not None and task.node != entity:
-            return OperationKind.OTHER
-        if is_chain_link(entity):
-            return OperationKind.OTHER
-    return kind
+    if kind is not OperationKind.PHASE:
+        return kind
+    says = _TASKS.get(text(attributes, semconv.OPERATION_NAME) or "")
+    if says is not None:
+        return says
+    entity = text(attributes, _ENTITY) or ""
+    if task.agent is not None and task.agent == entity:
+        return OperationKind.AGENT
+    is_router = task.node is not None and task.node != entity
+    return OperationKind.OTHER if is_router or is_chain_link(entity) else OperationKind.PHASE
+
+
+def _kind_by_operation(span: Span, task: GraphTask) -> OperationKind:
+    attributes = span.attributes
+    if span.name == _CREW:
+        return OperationKind.WORKFLOW
+    if semconv.OPERATION_NAME in attributes:
+        return OperationKind.OTHER if _is_echo(attributes, task) else genai.operation_kind(attributes)
+    return genai.OPERATION_KINDS.get(text(attributes, _REQUEST_TYPE) or "", OperationKind.OTHER)
+
+
+def _is_echo(attributes: Attributes, task: GraphTask) -> bool:
+    """Tell whether the span is that of a graph within a node, which has a task span with the work beside it."""
+    if _KIND in attributes or task.node is None:
+        return False
+    return genai.operation_kind(attributes) is OperationKind.AGENT
+
+
+def _agent(attributes: Attributes, kind: OperationKind, name: str, task: GraphTask) -> str | None:
+    if kind is OperationKind.AGENT:
+        return name
+    if kind is OperationKind.OTHER:
+        return None
+    return genai.agent_name(attributes) or task.agent
 
 
 def _subject(span: Span, kind: OperationKind) -> str:
@@ -94,14 +136,24 @@ def _subject(span: Span, kind: OperationKind) -> str:
     found: str | None = None
     match kind:
         case OperationKind.WORKFLOW:
-            found = text(attributes, _ENTITY, _WORKFLOW)
+            found = text(attributes, _ENTITY, _WORKFLOW, "crewai.crew.name")
+            if found is None and span.name == _CREW:
+                return "crew"
         case OperationKind.TOOL:
             found = text(attributes, semconv.TOOL_NAME, _ENTITY)
         case OperationKind.AGENT:
             found = text(attributes, _ENTITY, semconv.AGENT_NAME)
-        case OperationKind.PHASE:
-            found = text(attributes, _ENTITY)
-    return found or genai.subject(span, kind)
+        case OperationKind.PHASE | OperationKind.RETRIEVAL:
+            found = text(attributes, _ENTITY, "crewai.task.name")
+    found = found or genai.subject(span, kind)
+    # CrewAI's tasks are called by their descriptions, which are prompts.
+    return _without_end(found)[:_MAX_NAME_CHARS] if found == span.name else found
+
+
+def _without_end(name: str) -> str:
+    """Take the kind off a span's name: ``search.tool``, ``A \N{RIGHTWARDS ARROW} B.handoff``."""
+    stem, _, end = name.rpartition(".")
+    return stem if stem and f".{end}" in _ENDS else name
 
 
 def _content(attributes: Attributes, kind: OperationKind) -> ContentFields:

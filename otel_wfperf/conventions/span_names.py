@@ -1,7 +1,7 @@
 """Spans that have lost their attributes but still bear a name of the GenAI semantic conventions.
 
-Attribute filters in a pipeline do that. Only names that nothing else bears count; ``chat {model}`` is one when the
-span is a client's.
+Attribute filters in a pipeline do that. Only names that nothing else bears count; ``chat {model}`` and
+``retrieval {source}`` are such names when the span is a client's.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,16 @@ _KINDS: Final[Mapping[str, OperationKind]] = {
     semconv.INVOKE_WORKFLOW: OperationKind.WORKFLOW,
     semconv.INVOKE_AGENT: OperationKind.AGENT,
     semconv.EXECUTE_TOOL: OperationKind.TOOL,
+    "anthropic.tool_use": OperationKind.TOOL,  # Claude API, 2026-10
 }
+_CLIENT_KINDS: Final[Mapping[str, OperationKind]] = {
+    semconv.CHAT: OperationKind.LLM,
+    "generate_content": OperationKind.LLM,
+    semconv.TEXT_COMPLETION: OperationKind.LLM,
+    "embeddings": OperationKind.EMBEDDING,
+    semconv.RETRIEVAL: OperationKind.RETRIEVAL,
+}
+_MODEL_CALLS: Final = (OperationKind.LLM, OperationKind.EMBEDDING)
 
 
 class SpanNames:
@@ -38,7 +47,7 @@ class SpanNames:
             dialect=self.name,
             agent=subject if kind is OperationKind.AGENT else None,
             workflow=subject if kind is OperationKind.WORKFLOW else None,
-            model=subject if kind is OperationKind.LLM else None,
+            model=subject if kind in _MODEL_CALLS else None,
             turn=span.span_id if kind is OperationKind.LLM else None,
         )
 
@@ -47,6 +56,6 @@ def _kind(span: Span) -> OperationKind | None:
     operation, _, subject = span.name.partition(" ")
     if not subject:
         return None
-    if operation == semconv.CHAT:
-        return OperationKind.LLM if span.kind is SpanKind.CLIENT else None
+    if span.kind is SpanKind.CLIENT and (kind := _CLIENT_KINDS.get(operation)) is not None:
+        return kind
     return _KINDS.get(operation)

@@ -11,12 +11,12 @@ from otel_wfperf.analysis.fragments import produced
 from otel_wfperf.conventions import genai
 from otel_wfperf.conventions.attributes import count, fragments, number, text, texts
 from otel_wfperf.conventions.fields import ContentFields, span_fields
+from otel_wfperf.conventions.figures import resources
 from otel_wfperf.model import (
     Attributes,
     ContextSize,
     Operation,
     OperationKind,
-    ResourceUse,
     Span,
     TokenUsage,
 )
@@ -26,6 +26,7 @@ _SUBJECTS: Final[Mapping[OperationKind, tuple[str, ...]]] = {
     OperationKind.PHASE: (semconv.PHASE_NAME,),
     OperationKind.WAIT: (semconv.WAIT_RESOURCE, semconv.WAIT_KIND),
     OperationKind.CONTEXT: (semconv.CONTEXT_OPERATION,),
+    OperationKind.HANDOFF: (semconv.HANDOFF_TO,),
 }
 
 
@@ -62,8 +63,11 @@ class Wfperf:
             attempt=count(attributes, semconv.RETRY_ATTEMPT),
             temperature=number(attributes, semconv.REQUEST_TEMPERATURE),
             context=_context(attributes),
-            resources=_resources(attributes),
+            resources=resources(attributes),
             time_to_first_token_s=number(attributes, semconv.TIME_TO_FIRST_CHUNK),
+            handoff_from=text(attributes, semconv.HANDOFF_FROM),
+            spans_started=count(attributes, semconv.SPANS_STARTED),
+            spans_dropped=count(attributes, semconv.SPANS_DROPPED),
             wait_kind=text(attributes, semconv.WAIT_KIND),
             queue_depth=count(attributes, semconv.QUEUE_DEPTH),
             concurrency_limit=count(attributes, semconv.CONCURRENCY_LIMIT),
@@ -120,19 +124,12 @@ def _context(attributes: Attributes) -> ContextSize | None:
         messages=count(attributes, semconv.CONTEXT_MESSAGES),
         limit_tokens=count(attributes, semconv.CONTEXT_LIMIT),
         reused_ratio=number(attributes, semconv.CONTEXT_REUSED_RATIO),
+        growth_bytes=_bytes(attributes, semconv.CONTEXT_GROWTH),
     )
     return None if size == ContextSize() else size
 
 
-def _resources(attributes: Attributes) -> ResourceUse | None:
-    use = ResourceUse(
-        cpu_time_s=number(attributes, semconv.CPU_TIME),
-        cpu_ratio=number(attributes, semconv.CPU_RATIO),
-        memory_bytes=count(attributes, semconv.MEMORY_RSS),
-        memory_ratio=number(attributes, semconv.MEMORY_RATIO),
-        loop_lag_s=number(attributes, semconv.LOOP_LAG),
-        cpu_pressure_ratio=number(attributes, semconv.CPU_PRESSURE),
-        memory_pressure_ratio=number(attributes, semconv.MEMORY_PRESSURE),
-        steal_ratio=number(attributes, semconv.CPU_STEAL),
-    )
-    return None if use == ResourceUse() else use
+def _bytes(attributes: Attributes, name: str) -> int | None:
+    """Read a number of bytes that may be negative."""
+    value = number(attributes, name)
+    return None if value is None else int(value)

@@ -52,3 +52,10 @@ def understood(
     operation = normalize(span(name, read, scope=scope, parent_id=parent_id))
     assert operation is not None
     return operation
+
+
+def operation_of(written: Span) -> Operation:
+    """Normalize a span that is to be analysed."""
+    operation = normalize(written)
+    assert operation is not None
+    return operation

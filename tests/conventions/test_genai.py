@@ -2,7 +2,7 @@ import pytest
 
 from otel_wfperf.analysis.fragments import shares_content
 from otel_wfperf.conventions.content import content_hash
-from otel_wfperf.model import OperationKind, TokenUsage
+from otel_wfperf.model import Attributes, OperationKind, TokenUsage
 from tests.conventions.spans import understood
 
 
@@ -21,6 +21,8 @@ from tests.conventions.spans import understood
         ("invoke_workflow", OperationKind.WORKFLOW),
         ("plan", OperationKind.PLAN),
         ("search_memory", OperationKind.MEMORY),
+        ("create_memory_store", OperationKind.MEMORY),
+        ("goto", OperationKind.HANDOFF),
         ("memory.inject", OperationKind.MEMORY),
         ("invoke_node", OperationKind.PHASE),
         ("invoke_swarm", OperationKind.WORKFLOW),
@@ -37,6 +39,60 @@ def test_the_proposed_common_invocation_is_a_workflow_when_it_names_one() -> Non
 
     assert understood("x", gen_ai__operation__name=operation, gen_ai__workflow__name="w").kind is OperationKind.WORKFLOW
     assert understood("x", gen_ai__operation__name=operation, gen_ai__agent__name="a").kind is OperationKind.AGENT
+
+
+def test_the_proposed_common_invocation_without_names_is_a_workflow_when_it_is_the_outermost() -> None:
+    def kind(**attributes: bool) -> OperationKind:
+        written: Attributes = {"gen_ai.operation.name": "invocation", **attributes}
+        return understood("x", written).kind
+
+    assert kind(**{"gen_ai.invocation.is_nested": False}) is OperationKind.WORKFLOW
+    assert kind(**{"gen_ai.invocation.is_nested": True}) is kind() is OperationKind.AGENT
+
+
+def test_before_operations_had_names_a_system_with_a_model_was_a_model_call() -> None:
+    call = understood(
+        "openai.chat", gen_ai__system="openai", gen_ai__request__model="m", gen_ai__usage__prompt_tokens=3
+    )
+
+    assert (call.kind, call.name, call.tokens) == (OperationKind.LLM, "m", TokenUsage(input=3))
+    assert understood("x", gen_ai__request__model="m").dialect == ""
+
+
+def test_a_response_that_is_fetched_later_has_no_tokens_and_a_memory_its_store() -> None:
+    fetched = understood("fetch_response", gen_ai__operation__name="fetch_response", gen_ai__usage__input_tokens=3)
+    memory = understood("search_memory", gen_ai__operation__name="search_memory", gen_ai__memory__store__id="facts")
+
+    assert fetched.tokens is None
+    assert memory.name == "search_memory facts"
+
+
+def test_sums_tokens_by_mode_where_there_is_no_sum() -> None:
+    call = understood(
+        "chat m",
+        {
+            "gen_ai.usage.text.input_tokens": 10,
+            "gen_ai.usage.image.input_tokens": 200,
+            "gen_ai.usage.text.output_tokens": 3,
+        },
+        gen_ai__operation__name="chat",
+    )
+
+    assert call.tokens == TokenUsage(input=210, output=3)
+
+
+def test_reads_tokens_that_came_as_text() -> None:
+    call = understood("chat m", gen_ai__operation__name="chat", gen_ai__usage__input_tokens="12")
+
+    assert call.tokens == TokenUsage(input=12)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("gen_ai.response.time_to_first_chunk", 0.25), ("gen_ai.server.time_to_first_token", 250)],
+)
+def test_reads_the_time_to_the_first_piece_in_seconds(name: str, value: float) -> None:
+    assert understood("chat m", {name: value}, gen_ai__operation__name="chat").time_to_first_token_s == 0.25
 
 
 def test_names_the_subject_by_its_attribute_else_by_the_rest_of_the_span_name() -> None:

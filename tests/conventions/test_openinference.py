@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from otel_wfperf.model import OperationKind, TokenUsage
-from tests.conventions.spans import understood
+from otel_wfperf.model import Attributes, Event, OperationKind, TokenUsage
+from tests.conventions.spans import MS, START_NS, operation_of, span, understood
 
 NODE = json.dumps(
     {"langgraph_node": "writer", "langgraph_step": 3, "langgraph_checkpoint_ns": "writer:1", "thread_id": "t"}
@@ -127,3 +127,117 @@ def test_links_that_langchain_puts_into_a_chain_are_no_steps_of_it() -> None:
     assert understood("RunnableSequence", openinference__span__kind="CHAIN", parent_id=None).kind is (
         OperationKind.WORKFLOW
     )
+
+
+def test_the_run_of_an_agent_in_a_node_is_the_agent() -> None:
+    metadata = '{"langgraph_node": "writing", "langgraph_step": 2, "lc_agent_name": "writer"}'
+
+    agent = understood("writer", openinference__span__kind="CHAIN", metadata=metadata)
+    node = understood("writing", openinference__span__kind="CHAIN", metadata='{"langgraph_node": "writing"}')
+
+    assert (agent.kind, agent.name, agent.agent) == (OperationKind.AGENT, "writer", "writer")
+    assert node.kind is OperationKind.PHASE
+
+
+# Names and attributes as the instrumentations named in openinference.py wrote them.
+@pytest.mark.parametrize(
+    ("name", "kind", "attributes", "agent"),
+    [
+        ("boss.run", "AGENT", {}, "boss"),  # smolagents
+        ("planner.on_messages_stream", "AGENT", {"graph.node.id": "planner"}, "planner"),  # autogen-agentchat
+        ("agent_run [researcher]", "AGENT", {"agent.name": "researcher"}, "researcher"),  # google-adk
+        ("Writer.write.execute", "AGENT", {"graph.node.id": "Writer"}, "Writer"),  # crewai
+        ("invoke_agent x", "AGENT", {"graph.node.id": "agent_1", "graph.node.name": "x"}, "x"),  # agent-framework
+        ("invoke_agent x", "AGENT", {"graph.node.id": "strands_agent", "gen_ai.agent.name": "x"}, "x"),  # strands
+        ("Team.arun", "AGENT", {"graph.node.id": "0123456789abcdef"}, "Team"),  # agno
+    ],
+)
+def test_names_the_agent_in_the_way_of_each_framework(name: str, kind: str, attributes: Attributes, agent: str) -> None:
+    operation = understood(name, {"openinference.span.kind": kind, **attributes})
+
+    assert (operation.kind, operation.name, operation.agent) == (OperationKind.AGENT, agent, agent)
+
+
+@pytest.mark.parametrize(
+    ("name", "workflow"),
+    [
+        ("research_crew.kickoff", "research_crew"),  # crewai
+        ("RoundRobinGroupChat.run_stream", "RoundRobinGroupChat"),  # autogen-agentchat
+        ("invocation [my_app]", "my_app"),  # google-adk
+        ("Pipeline.run_async", "Pipeline"),  # haystack
+        ("main.<locals>.Flow.run", "Flow"),  # llama-index
+        ("news.execute_stream", "news"),  # agno
+        (".run", ".run"),
+    ],
+)
+def test_names_a_run_without_the_method_that_was_patched(name: str, workflow: str) -> None:
+    run = understood(name, openinference__span__kind="CHAIN", parent_id=None)
+
+    assert (run.kind, run.name, run.workflow) == (OperationKind.WORKFLOW, workflow, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "kind", "subject"),
+    [
+        ("invoke_workflow team", {"gen_ai.operation.name": "invoke_workflow"}, OperationKind.WORKFLOW, "team"),
+        ("invoke_node draft", {"gen_ai.operation.name": "invoke_node"}, OperationKind.PHASE, "draft"),
+        ("compact_events sliding", {}, OperationKind.CONTEXT, "compact"),
+        (
+            "workflow.run",
+            {"workflow.id": "1", "workflow.name": "flow", "graph.node.id": "workflow_1"},
+            OperationKind.WORKFLOW,
+            "flow",
+        ),
+        ("executor.process first", {"executor.id": "first", "executor.type": "A"}, OperationKind.PHASE, "first"),
+        ("edge_group.process SingleEdgeGroup", {}, OperationKind.OTHER, "edge_group.process SingleEdgeGroup"),
+        ("message.send", {"graph.node.id": "chain_1"}, OperationKind.OTHER, "message.send"),
+        (
+            "execute_event_loop_cycle",
+            {"event_loop.cycle_id": "1", "graph.node.id": "cycle_1", "gen_ai.operation.name": "x"},
+            OperationKind.OTHER,
+            "execute_event_loop_cycle",
+        ),
+        ("Flow.begin", {"flow.node.name": "begin"}, OperationKind.PHASE, "Flow.begin"),
+        ("Step 3", {}, OperationKind.OTHER, "Step"),
+    ],
+)
+def test_reads_what_the_framework_itself_says_of_a_chain(
+    name: str, attributes: Attributes, kind: OperationKind, subject: str
+) -> None:
+    operation = understood(name, {"openinference.span.kind": "CHAIN", **attributes})
+
+    assert (operation.kind, operation.name) == (kind, subject)
+    assert operation.workflow == (subject if kind is OperationKind.WORKFLOW else None)
+
+
+def test_building_a_workflow_is_no_run() -> None:
+    assert understood("workflow.build", openinference__span__kind="CHAIN").setup
+
+
+def test_a_tool_that_hands_over_is_a_handoff() -> None:
+    handoff = understood("handoff to Writer", openinference__span__kind="TOOL")
+
+    assert (handoff.kind, handoff.name) == (OperationKind.HANDOFF, "Writer")
+
+
+def test_the_total_of_an_agent_is_kept_for_the_assembler_to_judge() -> None:
+    total = {"llm.token_count.prompt": 30, "llm.token_count.completion": 15}
+
+    assert understood("boss.run", total, openinference__span__kind="AGENT").tokens == TokenUsage(input=30, output=15)
+    assert understood("Step 1", total, openinference__span__kind="CHAIN").tokens is None
+
+
+def test_a_call_that_kept_only_the_frameworks_own_usage_has_it() -> None:
+    usage: Attributes = {"gen_ai.usage.input_tokens": 39, "gen_ai.usage.output_tokens": 6}
+
+    native = understood("call_llm", {**usage, "gen_ai.system": "gcp.vertex.agent"}, openinference__span__kind="LLM")
+
+    assert native.tokens == TokenUsage(input=39, output=6)
+
+
+def test_the_first_token_is_an_event() -> None:
+    event = Event(name="First Token Stream Event", time_ns=START_NS + 20 * MS)
+
+    call = operation_of(span("ChatCompletion", {"openinference.span.kind": "LLM"}, events=(event,)))
+
+    assert call.time_to_first_token_s == 0.02

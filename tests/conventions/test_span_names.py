@@ -24,6 +24,18 @@ def test_chat_needs_to_be_a_client() -> None:
     assert understood("chat room").kind is OperationKind.OTHER
 
 
+def test_reads_what_a_client_calls() -> None:
+    retrieval = normalize(span("retrieval vector-search", {}, kind=SpanKind.CLIENT))
+    embeddings = normalize(span("embeddings e-1", {}, kind=SpanKind.CLIENT))
+
+    assert retrieval is not None
+    assert embeddings is not None
+    assert (retrieval.kind, retrieval.name) == (OperationKind.RETRIEVAL, "vector-search")
+    assert (embeddings.kind, embeddings.model) == (OperationKind.EMBEDDING, "e-1")
+    assert understood("retrieval of records").dialect == ""
+    assert understood("anthropic.tool_use search").kind is OperationKind.TOOL
+
+
 def test_leaves_other_names_alone() -> None:
     assert understood("invoke_agent").dialect == ""
     assert understood("execute_toolbox x").dialect == ""

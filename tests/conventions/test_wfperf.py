@@ -109,3 +109,32 @@ def test_falls_back_to_the_operation_when_our_scope_wrote_no_kind() -> None:
 
     assert (agent.dialect, agent.kind, agent.name) == ("wfperf", OperationKind.AGENT, "w")
     assert understood("x", scope="otel_wfperf").kind is OperationKind.OTHER
+
+
+def test_reads_a_handoff() -> None:
+    handoff = understood(
+        "handoff writer", wfperf__span__kind="handoff", wfperf__handoff__from="planner", wfperf__handoff__to="writer"
+    )
+
+    assert (handoff.kind, handoff.name, handoff.handoff_from) == (OperationKind.HANDOFF, "writer", "planner")
+
+
+def test_reads_a_context_that_shrank() -> None:
+    call = understood("chat m", wfperf__span__kind="llm", wfperf__context__bytes=700, wfperf__context__growth=-300)
+
+    assert call.context == ContextSize(size_bytes=700, growth_bytes=-300)
+
+
+def test_reads_what_the_span_processor_wrote() -> None:
+    workflow = understood(
+        "invoke_workflow w",
+        wfperf__span__kind="workflow",
+        wfperf__cpu__time=0.1,
+        wfperf__event_loop__blocked=0.4,
+        wfperf__event_loop__blocked_longest=0.3,
+        wfperf__spans__started=9,
+        wfperf__spans__dropped=1,
+    )
+
+    assert workflow.resources == ResourceUse(cpu_time_s=0.1, loop_blocked_s=0.4, loop_blocked_longest_s=0.3)
+    assert (workflow.spans_started, workflow.spans_dropped) == (9, 1)

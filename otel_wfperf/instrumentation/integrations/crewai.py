@@ -85,6 +85,7 @@ class CrewAIIntegration:
             "Agents of other frameworks behind CrewAI's adapters: their own integrations record them.",
             "The wait for a feedback provider of the user's own: the method of the flow contains it.",
             "Rejected answers of a standalone agent with a guardrail: they are model calls of one agent.",
+            "Agents of a class of the user's own that replaces `execute_task` without calling the original.",
         ),
     )
 
