@@ -1,0 +1,1 @@
+"""What Agent Framework's own spans lack; installed by the Agent Framework integration."""

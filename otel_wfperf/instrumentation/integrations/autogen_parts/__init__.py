@@ -1,0 +1,1 @@
+"""What AutoGen's teams, agents, tools, models and messages tell; installed by the AutoGen integration."""
