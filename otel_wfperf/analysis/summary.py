@@ -35,6 +35,8 @@ class AgentSummary:
         busy_ns: Time in which it ran, waits included (nanoseconds).
         wait_ns: Time it spent waiting (nanoseconds).
         errors: Operations of it that failed.
+        cpu_s: CPU time that its own operations used (seconds); None = not recorded.
+        loop_blocked_s: Time for which they held the event loop in long steps (seconds); None = not recorded.
     """
 
     name: str
@@ -43,6 +45,8 @@ class AgentSummary:
     wait_ns: int
     tokens: TokenUsage
     errors: int
+    cpu_s: float | None = None
+    loop_blocked_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +134,7 @@ def _agents(execution: Execution) -> Iterable[AgentSummary]:
         owned.setdefault(owner(operation), []).append(operation)
     for name, invocations in invocations_by_agent(execution).items():
         own = {each.span_id: each for each in [*invocations, *owned.get(name, ())]}.values()
+        used = [each.resources for each in own if each.resources is not None]
         yield AgentSummary(
             name=name,
             calls=len(invocations),
@@ -137,7 +142,15 @@ def _agents(execution: Execution) -> Iterable[AgentSummary]:
             wait_ns=busy_ns(each for each in own if each.kind is OperationKind.WAIT),
             tokens=total_tokens(own),
             errors=sum(each.error is not None for each in own),
+            cpu_s=_sum(each.cpu_time_s for each in used),
+            loop_blocked_s=_sum(each.loop_blocked_s for each in used),
         )
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """Add up what was recorded; None when nothing was."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def invocations_by_agent(execution: Execution) -> dict[str, list[Operation]]:

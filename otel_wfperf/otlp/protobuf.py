@@ -79,7 +79,7 @@ def batch_of(request: ExportTraceServiceRequest) -> TraceBatch:
     spans: list[Span] = []
     rejected: Counter[str] = Counter()
     for resource_spans in request.resource_spans:
-        resource = _attributes(resource_spans.resource.attributes)
+        resource = attributes_of(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:
             scope = (scope_spans.scope.name, scope_spans.scope.version)
             for message in scope_spans.spans:
@@ -141,11 +141,11 @@ def _span(message: trace_pb2.Span, resource: Attributes, scope: tuple[str, str])
         kind=KINDS.get(message.kind, SpanKind.UNSPECIFIED),
         start_ns=message.start_time_unix_nano,
         end_ns=message.end_time_unix_nano,
-        attributes=_attributes(message.attributes),
+        attributes=attributes_of(message.attributes),
         status=STATUS_CODES.get(message.status.code, StatusCode.UNSET),
         status_message=message.status.message,
         events=tuple(
-            Event(name=event.name, time_ns=event.time_unix_nano, attributes=_attributes(event.attributes))
+            Event(name=event.name, time_ns=event.time_unix_nano, attributes=attributes_of(event.attributes))
             for event in message.events
         ),
         links=links,
@@ -163,10 +163,11 @@ def _points_somewhere(link: trace_pb2.Span.Link) -> bool:
 
 
 def _link(link: trace_pb2.Span.Link) -> Link:
-    return Link(trace_id=link.trace_id.hex(), span_id=link.span_id.hex(), attributes=_attributes(link.attributes))
+    return Link(trace_id=link.trace_id.hex(), span_id=link.span_id.hex(), attributes=attributes_of(link.attributes))
 
 
-def _attributes(entries: Iterable[KeyValue]) -> dict[str, AttributeValue]:
+def attributes_of(entries: Iterable[KeyValue]) -> dict[str, AttributeValue]:
+    """Read a list of attributes."""
     return {entry.key: _value(entry.value) for entry in entries}
 
 
@@ -177,7 +178,7 @@ def _value(value: AnyValue) -> AttributeValue:
     if kind == "array_value":
         return tuple([_value(item) for item in value.array_value.values])
     if kind == "kvlist_value":
-        return _attributes(value.kvlist_value.values)
+        return attributes_of(value.kvlist_value.values)
     # An index into the string table of a profile means nothing in a trace.
     if kind is None or kind == "string_value_strindex":
         return None

@@ -37,6 +37,7 @@ def execution_document(execution: Execution, path: CriticalPath | None = None) -
     summary = summarize(execution, path)
     return {
         "trace_id": execution.trace_id,
+        "trace_ids": list(execution.trace_ids),
         "workflow": execution.workflow,
         "status": execution.status.value,
         "start_unix_ns": execution.start_ns,
@@ -110,6 +111,8 @@ def _agent(agent: AgentSummary) -> Document:
         "input_tokens": agent.tokens.input,
         "output_tokens": agent.tokens.output,
         "errors": agent.errors,
+        "cpu_s": agent.cpu_s,
+        "loop_blocked_s": agent.loop_blocked_s,
     }
 
 

@@ -9,7 +9,7 @@ from otel_wfperf.model import Execution, Finding, OperationKind
 from otel_wfperf.report.markup import Html, element, join, trusted
 from otel_wfperf.report.overview import Overview, overviews
 from otel_wfperf.report.stylesheet import STYLESHEET
-from otel_wfperf.report.units import count, duration
+from otel_wfperf.report.units import count, duration, duration_s
 from otel_wfperf.report.waterfall import Row, Waterfall, waterfall
 
 # Chosen: 2 000 rows of SVG took a browser 1.3 s; a few hundred plain elements are instant.
@@ -99,6 +99,8 @@ def _facts(overview: Overview) -> Html:
         "Duration": overview.duration,
         "Model": overview.usage,
     }
+    if overview.cpu:
+        facts["CPU"] = overview.cpu
     pairs = [element("div", element("dt", name), element("dd", value)) for name, value in facts.items()]
     return element("dl", *pairs, class_="facts")
 
@@ -258,11 +260,17 @@ def _figures(drawn: Waterfall) -> Iterator[Html]:
             duration(agent.wait_ns),
             agent.tokens.input,
             agent.tokens.output,
+            _known(agent.cpu_s),
+            _known(agent.loop_blocked_s),
         )
         for agent in sorted(summary.agents, key=lambda agent: -agent.busy_ns)
     ]
     yield _table(("Phase", "Runs", "Duration", "On the critical path"), phases)
-    yield _table(("Agent", "Runs", "Busy", "Waiting", "Tokens in", "Tokens out"), agents)
+    yield _table(("Agent", "Runs", "Busy", "Waiting", "Tokens in", "Tokens out", "CPU time", "Blocked loop"), agents)
+
+
+def _known(length_s: float | None) -> str:
+    return "" if length_s is None else duration_s(length_s)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Html:

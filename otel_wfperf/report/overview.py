@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from otel_wfperf.analysis.critical_path import critical_path
-from otel_wfperf.analysis.summary import owner, total_tokens
+from otel_wfperf.analysis.summary import owner, summarize, total_tokens
 from otel_wfperf.model import Execution, ExecutionStatus, Finding, Operation, OperationKind, TokenUsage
 from otel_wfperf.report.units import count, duration, duration_s
 
 NO_FINDINGS = 99
 MAX_SHARES = 3
+# Chosen: below a twentieth of the run, the CPU is not what anybody waits for.
+MIN_CPU_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,20 @@ class Overview:
         total_ns = max(1, run.duration_ns)
         return ", ".join(f"{name} {100 * time_ns / total_ns:.0f} %" for name, time_ns in most if time_ns)
 
+    @property
+    def cpu(self) -> str:
+        """Say which agents of the drawn run used the CPU and which blocked the event loop; "" = not worth a line."""
+        run = self.drawn
+        agents = summarize(run, critical_path(run)).agents
+        used = {agent.name: agent.cpu_s for agent in agents if agent.cpu_s}
+        blocked = {agent.name: agent.loop_blocked_s for agent in agents if agent.loop_blocked_s}
+        parts = []
+        if sum(used.values()) >= MIN_CPU_SHARE * run.duration_ns / 1e9:
+            parts.append(f"CPU time: {_longest(used)}")
+        if blocked:
+            parts.append(f"{'the' if parts else 'The'} event loop was blocked by {_longest(blocked, times='for ')}")
+        return "; ".join(parts)
+
     def saving(self, finding: Finding) -> str:
         """Say what following a finding is predicted to save, in figures and as a share of a median run."""
         if finding.saving is None:
@@ -115,6 +131,14 @@ class Overview:
         if partial:
             notes.append(f"{count(len(partial), 'run')} with missing spans; least complete: {100 * min(partial):.0f} %")
         return tuple(notes)
+
+
+def _longest(lengths_s: Mapping[str, float], *, times: str = "") -> str:
+    """List the longest of some named lengths (seconds), longest first."""
+    most = sorted(lengths_s.items(), key=lambda item: -item[1])[:MAX_SHARES]
+    more = len(lengths_s) - len(most)
+    named = ", ".join(f"{name} {times}{duration_s(length_s)}" for name, length_s in most)
+    return f"{named} and {count(more, 'more agent')}" if more else named
 
 
 def _without_causes(execution: Execution) -> Iterator[Operation]:

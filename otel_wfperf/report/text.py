@@ -97,6 +97,8 @@ def render(
 def _workflow(overview: Overview, page: Page) -> Iterator[str]:
     yield from wrap(headline(overview), page.columns, rest="  ")
     yield from wrap(overview.usage, page.columns, first="  ", rest="  ")
+    if overview.cpu:
+        yield from wrap(overview.cpu, page.columns, first="  ", rest="  ")
     yield ""
     yield from _waterfall(overview, page)
     yield ""

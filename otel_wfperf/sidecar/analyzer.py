@@ -14,7 +14,8 @@ from otel_wfperf.detectors import detect
 from otel_wfperf.errors import DecodeError
 from otel_wfperf.log import Record, Signal
 from otel_wfperf.model import Execution, Finding, Operation, Span
-from otel_wfperf.otlp import protobuf
+from otel_wfperf.otlp import logs, protobuf
+from otel_wfperf.sidecar.live import LiveCounts, LiveExecution, LiveView
 from otel_wfperf.sidecar.windows import Windows
 
 _LOGGER = logging.getLogger(__name__)
@@ -51,7 +52,13 @@ class Analyzer:
     """
 
     def __init__(
-        self, assembler: Assembler, *, window: int, analysed: Mapping[str, int] | None = None, keep: bool = False
+        self,
+        assembler: Assembler,
+        *,
+        window: int,
+        analysed: Mapping[str, int] | None = None,
+        keep: bool = False,
+        live: LiveView | None = None,
     ) -> None:
         """Start with no open trace.
 
@@ -61,6 +68,7 @@ class Analyzer:
             analysed: Trace ids whose records up to an offset are part of a stored execution already; a restart reads
                 some of them again, because other traces were open.
             keep: Keep every execution for :meth:`summary`; for short runs only.
+            live: Told of spans that begin and end.
         """
         self._assembler = assembler
         self._window = window
@@ -69,18 +77,22 @@ class Analyzer:
         self._offsets: dict[str, _Offsets] = {}
         self._kept: dict[str, Execution] | None = {} if keep else None
         self._counted: Counter[str] = Counter()
+        self._live = live or LiveView()
 
     @property
     def dropped(self) -> Mapping[str, int]:
         """What was not analysed, by reason (count)."""
-        return self._counted + Counter(self._assembler.dropped)
+        return self._counted + Counter(self._assembler.dropped) + Counter(self._live.dropped)
 
     def add(self, records: Iterable[Record], *, now_ns: int) -> None:
         """Take in records of the log."""
         for record in records:
+            if record.signal is Signal.LOGS:
+                self._announce(record)
             if record.signal is not Signal.TRACES:
                 continue
             operations = self._operations(record)
+            self._live.ended(operations, now_ns=record.received_ns)
             for operation in operations:
                 offsets = self._offsets.setdefault(operation.trace_id, _Offsets(record.offset, record.offset))
                 offsets.last = record.offset
@@ -105,6 +117,16 @@ class Analyzer:
         """Return the traces that are not complete."""
         return self._assembler.open()
 
+    def live(self, *, limit: int, now_ns: int) -> tuple[tuple[LiveExecution, ...], LiveCounts]:
+        """Return what runs, or is not complete, that which was heard of last first, and how much that is."""
+        open_traces = self._assembler.open()
+        counts = self._live.counts(open_traces, now_ns=now_ns)
+        return self._live.executions(open_traces, limit=limit, now_ns=now_ns), counts
+
+    def live_counts(self, open_traces: Sequence[OpenTrace], *, now_ns: int) -> LiveCounts:
+        """Count what runs and what has stalled."""
+        return self._live.counts(open_traces, now_ns=now_ns)
+
     def done_up_to(self, position: int, open_traces: Iterable[OpenTrace]) -> int:
         """Return the offset before the first record of an open trace, or the position when there is none.
 
@@ -127,6 +149,17 @@ class Analyzer:
         """Return all executions kept, in the order of their start, and what detectors find over them."""
         executions = sorted((self._kept or {}).values(), key=lambda execution: execution.start_ns)
         return tuple(executions), self._detect(executions)
+
+    def _announce(self, record: Record) -> None:
+        """Take in what a request says about spans that are open."""
+        try:
+            batch = logs.decode_open_spans(record.data)
+        except DecodeError:
+            self._counted["undecodable"] += record.items
+            return
+        self._counted.update(batch.rejected)
+        operations = (operation for span in batch.spans if (operation := self._normalized(span)) is not None)
+        self._live.heard(operations, now_ns=record.received_ns)
 
     def _operations(self, record: Record) -> list[Operation]:
         try:
@@ -161,12 +194,13 @@ class Analyzer:
                 self._compare(new[start : start + _MAX_COMPARED], findings)
         finished = []
         for execution in executions:
-            offsets = self._offsets.pop(execution.trace_id, None)
+            self._live.finished(execution.trace_ids)
+            offsets = [found for each in execution.trace_ids if (found := self._offsets.pop(each, None)) is not None]
             finished.append(
                 Finished(
                     execution=execution,
                     findings=tuple(findings[execution.trace_id]),
-                    last_offset=offsets.last if offsets else 0,
+                    last_offset=max((each.last for each in offsets), default=0),
                 )
             )
             if self._kept is not None:

@@ -19,16 +19,18 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from otel_wfperf.assembly import OpenOperation, OpenTrace
 from otel_wfperf.config import parse_duration
 from otel_wfperf.model import Execution, ExecutionStatus, Finding, Severity
 from otel_wfperf.report import html
 from otel_wfperf.sidecar import pages
+from otel_wfperf.sidecar.live import LiveCounts, LiveExecution
+from otel_wfperf.sidecar.live_document import live_document
 from otel_wfperf.sidecar.metrics import Metrics
 from otel_wfperf.store import Store
 
 API_VERSION: Final = "1"  # as in the paths
 MAX_LIMIT: Final = 1000  # Chosen: a megabyte or two of JSON
+_MAX_LIVE: Final = 20  # Chosen: more at once than a person watches
 _MAX_UNIX_NS: Final = 2**63 - 1
 _MAX_SHOWN: Final = 100  # Chosen: enough of a wrong value to know it again
 _SECURITY_HEADERS: Final = (
@@ -55,8 +57,11 @@ class State(Protocol):
         """Whether the sidecar takes requests."""
 
     @property
-    def open_traces(self) -> Sequence[OpenTrace]:
-        """What is running now."""
+    def live_counts(self) -> LiveCounts:
+        """How much is running now."""
+
+    async def live(self, limit: int) -> tuple[LiveExecution, ...]:
+        """Return what is running now, that which was heard of last first."""
 
     async def find(self, trace_id: str) -> tuple[Execution, tuple[Finding, ...]] | None:
         """Return a recent execution with all its operations; None when only its document is left."""
@@ -122,31 +127,16 @@ async def _agents(state: State, request: Request) -> Response:
 
 
 async def _live(state: State, request: Request) -> Response:
-    newest = list(reversed(state.open_traces))[: _limit(request, default=100)]
+    newest = await state.live(_limit(request, default=100))
     now_ns = time.time_ns()
-    traces = [
+    counts = state.live_counts
+    return JSONResponse(
         {
-            "trace_id": trace.trace_id,
-            "first_seen_unix_ns": trace.first_seen_ns,
-            "last_seen_unix_ns": trace.last_seen_ns,
-            "span_count": trace.operations,
-            "root_ended": trace.root_ended,
-            "open_spans": [_open_span(each, now_ns) for each in trace.running],
+            "executions": [live_document(each, now_unix_ns=now_ns) for each in newest],
+            "running": counts.running,
+            "stalled": counts.stalled,
         }
-        for trace in newest
-    ]
-    return JSONResponse({"executions": traces, "running": len(state.open_traces)})
-
-
-def _open_span(running: OpenOperation, now_ns: int) -> dict[str, Any]:
-    operation = running.operation
-    return {
-        "span_id": running.span_id,
-        "name": operation and (operation.name or operation.span_name),
-        "kind": operation and operation.kind.value,
-        "start_unix_ns": running.start_ns,
-        "age_s": max(0, now_ns - running.start_ns) / 1e9,
-    }
+    )
 
 
 async def _metrics(state: State, request: Request) -> Response:
@@ -165,7 +155,9 @@ async def _readyz(state: State, _request: Request) -> Response:
 async def _index(state: State, _request: Request) -> Response:
     executions = await run_in_threadpool(state.store.executions, limit=50)
     findings = await run_in_threadpool(state.store.findings, limit=50)
-    return HTMLResponse(pages.index(executions, findings, running=len(state.open_traces)))
+    now_ns = time.time_ns()
+    live = [live_document(each, now_unix_ns=now_ns) for each in await state.live(_MAX_LIVE)]
+    return HTMLResponse(pages.index(executions, findings, live=live, running=state.live_counts.running))
 
 
 async def _execution_page(state: State, request: Request) -> Response:

@@ -23,8 +23,10 @@ _MAX_ROWS: Final = 500
 Document = Mapping[str, Any]
 
 
-def index(executions: Sequence[Document], findings: Sequence[Document], *, running: int) -> str:
-    """Render the list of recent executions and the worst findings."""
+def index(
+    executions: Sequence[Document], findings: Sequence[Document], *, live: Sequence[Document], running: int
+) -> str:
+    """Render what runs, the list of recent executions and the worst findings."""
     rows = [
         (
             element("a", one["trace_id"], href=f"/executions/{one['trace_id']}", class_="mono"),
@@ -40,9 +42,33 @@ def index(executions: Sequence[Document], findings: Sequence[Document], *, runni
         "otel-wfperf",
         element("h1", "Workflow executions"),
         element("p", f"{running} running, {count(len(executions), 'execution')} shown."),
+        *_live(live),
         _table(("execution", "workflow", "status", "started (UTC)", "duration", "spans"), rows),
         *_findings(findings),
     )
+
+
+def _live(executions: Sequence[Document]) -> tuple[Html, ...]:
+    """Show what runs: each execution with its open spans, what has stalled first."""
+    running = sorted(
+        (one for one in executions if not one["root_ended"]), key=lambda one: (not one["stalled"], one["start_unix_ns"])
+    )
+    rows: list[Sequence[object]] = []
+    for one in running:
+        state = f"stalled: {one['stalled_reason']}" if one["stalled"] else "running"
+        rows.append((one["trace_id"][:8], one["workflow"] or "not known yet", "", state, duration_s(one["age_s"])))
+        rows += [
+            (
+                "",
+                " / ".join(filter(None, (span["phase"], span["agent"]))),
+                f"{span['kind'] or 'span'} {span['name'] or 'not known yet'}",
+                f"stalled: {span['stalled_reason']}" if span["stalled"] else "",
+                duration_s(span["age_s"]),
+            )
+            for span in one["open_spans"]
+        ]
+    table = _table(("running", "workflow", "open", "state", "for"), rows[:_MAX_ROWS])
+    return (table, element("h2", "Finished")) if rows else ()
 
 
 def execution(document: Document, findings: Sequence[Document]) -> str:

@@ -21,6 +21,7 @@ from otel_wfperf.report.document import execution_document, finding_document
 from otel_wfperf.sidecar.analyzer import Analyzer, Finished
 from otel_wfperf.sidecar.annotation import annotation
 from otel_wfperf.sidecar.clock import steady_clock
+from otel_wfperf.sidecar.live import LiveCounts, LiveExecution
 from otel_wfperf.sidecar.metrics import Metrics
 from otel_wfperf.store import AgentRow, Analysed, Position, Sample, Store, StoreUnavailableError
 
@@ -32,6 +33,8 @@ _TICK_S: Final = 0.25
 # meanwhile is compared at once, which costs little more than comparing one.
 _REST: Final = 2
 _MAX_REST_NS: Final = 1_000_000_000
+# Chosen: often enough for metrics that are scraped every few seconds.
+_COUNT_NS: Final = 1_000_000_000
 # Chosen: half of the log may be held back by open traces; past it a restart would find them incomplete, which is
 # better than refusing new data.
 _HOLD_RATIO: Final = 0.5
@@ -97,6 +100,8 @@ class Pipeline:
         self.position = position
         self._committed = position
         self.open: tuple[OpenTrace, ...] = ()
+        self.live_counts = LiveCounts()
+        self._next_count_ns = 0
 
     async def run(self) -> None:
         """Analyse until :meth:`stop`."""
@@ -145,6 +150,12 @@ class Pipeline:
         oldest_ns = self._clock_ns() - int(max_age_s * 1e9)
         await self._stored(lambda: self._store.trim(oldest_unix_ns=oldest_ns, max_executions=max_executions))
 
+    async def live(self, limit: int) -> tuple[LiveExecution, ...]:
+        """Return what runs, or is not complete, that which was heard of last first."""
+        now_ns = self._clock_ns()
+        executions, self.live_counts = await self._in_thread(lambda: self._analyzer.live(limit=limit, now_ns=now_ns))
+        return executions
+
     async def find(self, trace_id: str) -> tuple[Execution, tuple[Finding, ...]] | None:
         """Return a recent execution and its findings; None when it is not in memory any more."""
         return await self._in_thread(lambda: self._analyzer.find(trace_id))
@@ -167,8 +178,15 @@ class Pipeline:
     async def _tick(self) -> None:
         now_ns = self._clock_ns()
         await self._settle(await self._in_thread(lambda: self._analyzer.due(now_ns=now_ns)))
+        await self._count_live(now_ns)
         done_ns = self._clock_ns()
         self._next_tick_ns = max(now_ns + int(_TICK_S * 1e9), done_ns + min(_MAX_REST_NS, _REST * (done_ns - now_ns)))
+
+    async def _count_live(self, now_ns: int) -> None:
+        if now_ns >= self._next_count_ns:
+            self._next_count_ns = now_ns + _COUNT_NS
+            open_traces = self.open
+            self.live_counts = await self._in_thread(lambda: self._analyzer.live_counts(open_traces, now_ns=now_ns))
 
     async def _settle(self, finished: Sequence[Finished]) -> None:
         """Store results together with the position, tell exporters and metrics, and let the log go."""

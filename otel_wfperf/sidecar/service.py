@@ -9,7 +9,8 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from otel_wfperf.assembly import Assembler, OpenTrace
+from otel_wfperf.analysis.sketch import Sketch
+from otel_wfperf.assembly import Assembler
 from otel_wfperf.config import SidecarConfig
 from otel_wfperf.errors import ConfigError, LogFullError
 from otel_wfperf.log import SqliteLog, put_aside
@@ -27,11 +29,13 @@ from otel_wfperf.sidecar.analyzer import Analyzer
 from otel_wfperf.sidecar.exporters.forwarder import Forwarder, consumer
 from otel_wfperf.sidecar.exporters.transport import connect
 from otel_wfperf.sidecar.http_server import HttpServer
+from otel_wfperf.sidecar.live import LiveCounts, LiveExecution, LiveView
 from otel_wfperf.sidecar.metrics import Metrics
 from otel_wfperf.sidecar.pipeline import CONSUMER, Analysis, Pipeline
 from otel_wfperf.sidecar.receivers import http
 from otel_wfperf.sidecar.receivers.grpc import GrpcReceiver
 from otel_wfperf.sidecar.receivers.request import Intake
+from otel_wfperf.sidecar.usual import UsualDurations
 from otel_wfperf.store import Store, StoreDamagedError
 
 _LOGGER = logging.getLogger(__name__)
@@ -90,9 +94,13 @@ class Sidecar:
         return self._store
 
     @property
-    def open_traces(self) -> Sequence[OpenTrace]:
-        """What is running now."""
-        return self._pipeline.open
+    def live_counts(self) -> LiveCounts:
+        """How much is running now."""
+        return self._pipeline.live_counts
+
+    async def live(self, limit: int) -> tuple[LiveExecution, ...]:
+        """Return what is running now, that which was heard of last first."""
+        return await self._pipeline.live(limit)
 
     async def find(self, trace_id: str) -> tuple[Execution, tuple[Finding, ...]] | None:
         """Return a recent execution with all its operations; None when only its document is left."""
@@ -160,6 +168,7 @@ class Sidecar:
             window=config.window,
             analysed=await asyncio.to_thread(self._store.analysed_after, position),
             keep=self._keep,
+            live=LiveView(UsualDurations(self._sketch, time.monotonic)),
         )
         self._pipeline = Pipeline(
             self._log,
@@ -187,6 +196,9 @@ class Sidecar:
         self._supervise("log trimming", self._trim_log)
         self._supervise("store trimming", self._trim_store)
         self._register_gauges()
+
+    def _sketch(self, workflow: str, kind: str, name: str) -> Sketch:
+        return self._store.sketch(workflow, kind=kind, name=name)
 
     def _resume(self) -> int:
         """Return how far the analyzer came in this log; in a new log it starts from the beginning."""
@@ -232,6 +244,14 @@ class Sidecar:
             "wfperf_analyzer_pending_records", "Requests not analysed yet.", lambda: log.end - pipeline.position
         )
         self.metrics.gauge("wfperf_analyzer_open_traces", "Traces not complete yet.", lambda: len(pipeline.open))
+        self.metrics.gauge(
+            "wfperf_running_executions", "Executions that run now.", lambda: pipeline.live_counts.running
+        )
+        self.metrics.gauge(
+            "wfperf_stalled_executions",
+            "Running executions in which something takes much longer than usual.",
+            lambda: pipeline.live_counts.stalled,
+        )
         self.metrics.gauges(
             "wfperf_exporter_pending_records",
             "Requests that the back end has not taken yet.",

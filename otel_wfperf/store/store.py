@@ -184,10 +184,15 @@ class Store:
         return Position(log_id=row.log_id, offset=row.position) if row else None
 
     def analysed_after(self, offset: int) -> dict[str, int]:
-        """Return trace id and last record of the executions that hold records after an offset."""
-        statement = select(EXECUTIONS.c.trace_id, EXECUTIONS.c.last_offset).where(EXECUTIONS.c.last_offset > offset)
+        """Return the last record of executions that hold records after an offset, by the ids of all their traces."""
+        columns = EXECUTIONS.c.trace_id, EXECUTIONS.c.last_offset, EXECUTIONS.c.document["trace_ids"]
+        statement = select(*columns).where(EXECUTIONS.c.last_offset > offset)
         with self._connected() as connection:
-            return {row.trace_id: row.last_offset for row in connection.execute(statement)}
+            return {
+                each: last_offset
+                for trace_id, last_offset, trace_ids in connection.execute(statement)
+                for each in trace_ids or (trace_id,)
+            }
 
     def forget_offsets(self) -> None:
         """Detach the executions from their log, whose offsets no longer mean anything."""

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 from otel_wfperf.analysis.baseline import baselines, key_of
 from otel_wfperf.analysis.critical_path import critical_path
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.summary import AgentSummary, PhaseSummary, summarize
-from otel_wfperf.model import Execution, Operation, OperationKind, TokenUsage
+from otel_wfperf.model import Execution, Operation, OperationKind, ResourceUse, TokenUsage
 
 
 def make(span_id: str, parent: str | None, start: int, end: int, kind: OperationKind, **facts: object) -> Operation:
@@ -48,6 +50,24 @@ def test_a_phase_that_calls_a_model_itself_counts_as_an_agent() -> None:
         AgentSummary(name="draft", calls=1, busy_ns=25, wait_ns=0, tokens=TokenUsage(input=7, output=3), errors=1),
     )
     assert (summary.llm_calls, summary.tokens.input, summary.tokens.output) == (2, 107, 13)
+
+
+def test_cpu_time_and_blocking_of_an_agent_are_those_of_all_its_operations() -> None:
+    def used(cpu_s: float | None, blocked_s: float | None = None) -> ResourceUse:
+        return ResourceUse(cpu_time_s=cpu_s, loop_blocked_s=blocked_s, memory_bytes=1)
+
+    run = replace(
+        RUN,
+        operations=tuple(
+            replace(each, resources={"a": used(0.25), "w1": used(None), "l1": used(0.5, 0.125)}.get(each.span_id))
+            for each in RUN.operations
+        ),
+    )
+
+    finder, draft = summarize(run, critical_path(run)).agents
+
+    assert (finder.cpu_s, finder.loop_blocked_s) == (0.75, 0.125)
+    assert (draft.cpu_s, draft.loop_blocked_s) == (None, None)
 
 
 def test_baselines_leave_failures_out_and_separate_sizes_of_input() -> None:

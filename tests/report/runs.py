@@ -11,6 +11,7 @@ from otel_wfperf.model import (
     Finding,
     Operation,
     OperationKind,
+    ResourceUse,
     Saving,
     Severity,
     Subject,
@@ -92,4 +93,13 @@ def skewed() -> Execution:
         status=ExecutionStatus.INCOMPLETE,
         completeness=0.9,
         adjustments=(Adjustment(adjuster="clock_skew", span_ids=("t1",), detail=detail),),
+    )
+
+
+def blocking() -> Execution:
+    """One second in which an agent burns 100 ms of CPU and blocks the event loop for 300 ms."""
+    used = ResourceUse(cpu_time_s=0.1, loop_blocked_s=0.3, loop_blocked_longest_s=0.2)
+    return execution(
+        operation("run", None, 0, 1000, name="research", kind=OperationKind.WORKFLOW),
+        operation("a", "run", 0, 1000, name="writer", kind=OperationKind.AGENT, agent="writer", resources=used),
     )

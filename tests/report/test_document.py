@@ -69,6 +69,8 @@ def test_describes_a_run() -> None:
         "input_tokens": 500,
         "output_tokens": 70,
         "errors": 0,
+        "cpu_s": None,
+        "loop_blocked_s": None,
     }
 
 

@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 from otel_wfperf.model import Severity
 from otel_wfperf.report.html import render
-from tests.report.runs import execution, finding, operation, research, skewed
+from tests.report.runs import blocking, execution, finding, operation, research, skewed
 
 VOID = {"meta", "br", "hr", "link"}
 
@@ -99,3 +99,11 @@ def test_lists_several_workflows_with_links_to_them() -> None:
 
 def test_says_so_when_there_is_nothing() -> None:
     assert "No workflow executions found." in render([], [])
+
+
+def test_shows_cpu_time_and_blocking_of_agents_where_they_are_known() -> None:
+    known, unknown = (" ".join(parse(render([run], [])).text) for run in (blocking(), research()))
+
+    assert "CPU time: writer 100 ms; the event loop was blocked by writer for 300 ms" in known
+    assert "CPU time Blocked loop writer 1 1.00 s 0 s 0 0 100 ms 300 ms" in known
+    assert "the event loop was blocked" not in unknown

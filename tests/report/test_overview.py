@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from otel_wfperf.model import Execution, ExecutionStatus, Saving, Severity
+from otel_wfperf.model import Execution, ExecutionStatus, OperationKind, ResourceUse, Saving, Severity
 from otel_wfperf.report.overview import overviews
 from tests.report.runs import PROMPT, execution, finding, operation, research, skewed
 
@@ -85,3 +85,38 @@ def test_tokens_of_agents_count_where_no_model_call_was_recorded() -> None:
     [overview] = overviews([execution(operation("run", None, 0, 100, tokens=PROMPT))], [])
 
     assert overview.usage == "no LLM calls recorded, 90 tokens in, 9 tokens out"
+
+
+def loaded(*, cpu_s: float, blocked_s: float | None = None, agents: int = 1) -> Execution:
+    """A run of one second with agents that use the CPU, each more than the one before."""
+    calls = [
+        operation(
+            f"a{number}",
+            "run",
+            0,
+            1000,
+            name=f"agent {number}",
+            kind=OperationKind.AGENT,
+            agent=f"agent {number}",
+            resources=ResourceUse(cpu_time_s=cpu_s * (number + 1), loop_blocked_s=blocked_s),
+        )
+        for number in range(agents)
+    ]
+    return execution(operation("run", None, 0, 1000, kind=OperationKind.WORKFLOW), *calls)
+
+
+def test_names_who_used_the_cpu_and_who_blocked_the_loop() -> None:
+    [busy] = overviews([loaded(cpu_s=0.1, agents=4)], [])
+    [blocking] = overviews([loaded(cpu_s=0.01, blocked_s=0.3)], [])
+    [both] = overviews([loaded(cpu_s=0.1, blocked_s=0.3)], [])
+
+    assert busy.cpu == "CPU time: agent 3 400 ms, agent 2 300 ms, agent 1 200 ms and 1 more agent"
+    assert blocking.cpu == "The event loop was blocked by agent 0 for 300 ms"
+    assert both.cpu == "CPU time: agent 0 100 ms; the event loop was blocked by agent 0 for 300 ms"
+
+
+def test_a_little_cpu_time_is_not_worth_a_line() -> None:
+    [little] = overviews([loaded(cpu_s=0.04)], [])
+    [none] = overviews([research()], [])
+
+    assert (little.cpu, none.cpu) == ("", "")

@@ -3,7 +3,7 @@ import pytest
 from otel_wfperf.model import Adjustment, OperationKind, Severity
 from otel_wfperf.report.columns import width
 from otel_wfperf.report.text import ASCII, MAX_ROWS, UNICODE, Page, render
-from tests.report.runs import execution, finding, operation, research, skewed
+from tests.report.runs import blocking, execution, finding, operation, research, skewed
 
 
 def test_a_report_reads_like_this() -> None:
@@ -106,3 +106,11 @@ def test_notes_come_last() -> None:
         "  - clock_skew: moved the spans of host b by 12 ms\n"
         "  - 1 run with missing spans; least complete: 90 %\n"
     )
+
+
+def test_says_who_used_the_cpu_and_blocked_the_event_loop() -> None:
+    assert render([blocking()], []).splitlines()[:3] == [
+        "research: 1 run, ok, 1.00 s",
+        "  no LLM calls recorded",
+        "  CPU time: writer 100 ms; the event loop was blocked by writer for 300 ms",
+    ]

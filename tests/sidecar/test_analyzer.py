@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
 from otel_wfperf import semconv
 from otel_wfperf.assembly import Assembler, AssemblySettings
 from otel_wfperf.log import Record, Signal
@@ -136,6 +138,52 @@ def test_attributes_findings_to_the_executions_that_have_them() -> None:
     assert recent is not None
     assert recent[1] == slow.findings
     assert analyzer.find("unknown") is None
+
+
+def start_events(*span_ids: int) -> bytes:
+    """Build a logs request that says which spans of the first trace are open; 1 is the parent of the others."""
+    request = ExportLogsServiceRequest()
+    records = request.resource_logs.add().scope_logs.add().log_records
+    for number in span_ids:
+        event = records.add(
+            event_name=semconv.START_EVENT,
+            time_unix_nano=10**18,
+            trace_id=trace(1),
+            span_id=number.to_bytes(8, "big"),
+        )
+        event.attributes.add(key=semconv.SPAN_NAME).value.string_value = f"span {number}"
+        if number != 1:
+            event.attributes.add(key=semconv.PARENT_SPAN_ID).value.string_value = f"{1:016x}"
+    return request.SerializeToString()
+
+
+def open_spans(analyzer: Analyzer) -> list[str]:
+    executions, _ = analyzer.live(limit=10, now_ns=0)
+    return [span.span_id.lstrip("0") for one in executions for span in one.running if span.operation is not None]
+
+
+def test_start_events_are_for_looking_at_only() -> None:
+    analyzer = Analyzer(Assembler(), window=20)
+    analyzer.add([record(1, start_events(1, 2, 9), signal=Signal.LOGS)], now_ns=0)
+    assert open_spans(analyzer) == ["1", "2", "9"]
+    assert analyzer.open() == ()
+    assert analyzer.done_up_to(1, analyzer.open()) == 1
+
+    analyzer.add([record(2, requests.tree(trace(1), 1, with_root=True))], now_ns=0)
+    assert open_spans(analyzer) == ["9"]
+    [one] = analyzer.due(now_ns=QUIET_NS)
+
+    assert len(one.execution.operations) == 2
+    assert open_spans(analyzer) == []
+    _, counts = analyzer.live(limit=10, now_ns=0)
+    assert (counts.running, counts.stalled) == (0, 0)
+
+
+def test_logs_that_it_cannot_read_are_counted() -> None:
+    analyzer = Analyzer(Assembler(), window=20)
+    analyzer.add([record(1, b"\xff", signal=Signal.LOGS), record(2, requests.logs(), signal=Signal.LOGS)], now_ns=0)
+
+    assert analyzer.dropped == {"undecodable": 1}
 
 
 class BrokenAssembler(Assembler):

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from otel_wfperf.assembly import OpenOperation, OpenTrace
 from otel_wfperf.model import Execution, Finding, OperationKind, Severity
 from otel_wfperf.report.document import execution_document, finding_document
 from otel_wfperf.sidecar.api import ENDPOINTS, application
+from otel_wfperf.sidecar.live import LiveCounts, LiveExecution, LiveSpan
 from otel_wfperf.sidecar.metrics import Metrics
 from otel_wfperf.store import AgentRow, Analysed, Position, Store
 from tests.sidecar.executions import execution, finding
@@ -27,8 +27,15 @@ class Shown:
     store: Store
     metrics: Metrics = field(default_factory=Metrics)
     ready: bool = True
-    open_traces: tuple[OpenTrace, ...] = ()
+    running: tuple[LiveExecution, ...] = ()
     recent: dict[str, tuple[Execution, tuple[Finding, ...]]] = field(default_factory=dict)
+
+    @property
+    def live_counts(self) -> LiveCounts:
+        return LiveCounts(running=len(self.running), stalled=sum(each.stalled is not None for each in self.running))
+
+    async def live(self, limit: int) -> tuple[LiveExecution, ...]:
+        return self.running[:limit]
 
     async def find(self, trace_id: str) -> tuple[Execution, tuple[Finding, ...]] | None:
         return self.recent.get(trace_id)
@@ -115,35 +122,81 @@ async def test_sums_up_agents(shown: Shown, client: httpx.AsyncClient) -> None:
     assert (agent["name"], agent["calls"], agent["busy_s"], agent["executions"]) == ("writer", 2, 4.0, 2)
 
 
+def running(trace_id: str, *, stalled: str | None = None, name: str = "research") -> LiveExecution:
+    """Build an execution that runs: its root, a phase that has stalled perhaps, and a span known from its children."""
+    [root] = execution(1, workflow=name).operations
+    phase = replace(root, span_id="0c", parent_id=root.span_id, kind=OperationKind.PHASE, name="draft")
+    return LiveExecution(
+        trace_id=trace_id,
+        workflow=name,
+        start_ns=root.start_ns,
+        first_seen_ns=1,
+        last_seen_ns=2,
+        spans=3,
+        root_ended=False,
+        running=(
+            LiveSpan(span_id=root.span_id, operation=root, start_ns=root.start_ns),
+            LiveSpan(span_id="0c", parent_id=root.span_id, operation=phase, start_ns=root.start_ns, stalled=stalled),
+            LiveSpan(span_id="0b", start_ns=2**62),
+        ),
+        stalled=stalled and f"phase draft: {stalled}",
+    )
+
+
 async def test_lists_what_is_running(shown: Shown, client: httpx.AsyncClient) -> None:
-    [root] = execution(1).operations
-    running = (
-        OpenOperation(span_id=root.span_id, operation=root, start_ns=root.start_ns),
-        OpenOperation(span_id="0b", operation=None, start_ns=2**62),
-    )
-    shown.open_traces = tuple(
-        OpenTrace(trace_id=name, first_seen_ns=1, last_seen_ns=2, operations=3, root_ended=False, running=running)
-        for name in ("0a", "0b")
-    )
+    shown.running = (running("0b", stalled="it is stuck"), running("0a"))
 
     found = await asked(client, "/api/v1/live?limit=1")
 
-    [first, second] = found["executions"][0].pop("open_spans")
-    assert found == {
-        "executions": [
-            {
-                "trace_id": "0b",
-                "first_seen_unix_ns": 1,
-                "last_seen_unix_ns": 2,
-                "span_count": 3,
-                "root_ended": False,
-            }
-        ],
-        "running": 2,
+    [listed] = found["executions"]
+    [first, second, third] = listed.pop("open_spans")
+    assert listed.pop("age_s") > 10**8
+    assert listed == {
+        "trace_id": "0b",
+        "workflow": "research",
+        "start_unix_ns": 10**18,
+        "first_seen_unix_ns": 1,
+        "last_seen_unix_ns": 2,
+        "span_count": 3,
+        "root_ended": False,
+        "stalled": True,
+        "stalled_reason": "phase draft: it is stuck",
     }
+    assert (found["running"], found["stalled"]) == (2, 1)
     assert (first["name"], first["kind"], first["start_unix_ns"]) == ("research", "workflow", 10**18)
-    assert first["age_s"] > 10**8
-    assert second == {"span_id": "0b", "name": None, "kind": None, "start_unix_ns": 2**62, "age_s": 0}
+    assert (first["age_s"] > 10**8, first["stalled"]) == (True, False)
+    assert (second["kind"], second["parent_span_id"], second["stalled_reason"]) == (
+        "phase",
+        first["span_id"],
+        "it is stuck",
+    )
+    assert third == {
+        "span_id": "0b",
+        "parent_span_id": None,
+        "name": None,
+        "kind": None,
+        "agent": None,
+        "phase": None,
+        "start_unix_ns": 2**62,
+        "age_s": 0,
+        "stalled": False,
+        "stalled_reason": None,
+    }
+
+
+async def test_the_page_shows_what_runs_first_and_what_has_stalled_before_that(
+    shown: Shown, client: httpx.AsyncClient
+) -> None:
+    shown.save(execution(1))
+    shown.running = (running("0a"), running("0b", stalled="it is stuck", name=HOSTILE))
+
+    page = (await client.get("/")).text
+
+    assert "2 running, 1 execution shown." in page
+    assert "stalled: phase draft: it is stuck" in page
+    assert page.index("<td>0b</td>") < page.index("<td>0a</td>") < page.index("<h2>Finished</h2>")
+    assert "<td>phase draft</td><td>stalled: it is stuck</td>" in page
+    assert HOSTILE not in page
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -259,3 +260,11 @@ def test_remembers_which_executions_hold_records_past_an_offset(store: Store) ->
     assert store.analysed_after(3) == {f"{2:032x}": 8}
     store.forget_offsets()
     assert store.analysed_after(0) == {}
+
+
+def test_remembers_all_traces_of_an_execution_and_reads_those_of_before_there_were_several(store: Store) -> None:
+    trace_ids = [f"{1:032x}", f"{7:032x}"]
+    stitched = replace(analysed(execution(1), last_offset=3), document={"trace_ids": trace_ids})
+    save(store, stitched, analysed(execution(2), last_offset=5))
+
+    assert store.analysed_after(0) == {**dict.fromkeys(trace_ids, 3), f"{2:032x}": 5}
