@@ -2,6 +2,7 @@
 
 from otel_wfperf.assembly.adjusters import ADJUSTERS, Adjuster
 from otel_wfperf.assembly.assemble import assemble
-from otel_wfperf.assembly.assembler import Assembler, AssemblySettings, OpenOperation, OpenTrace
+from otel_wfperf.assembly.assembler import Assembler, AssemblySettings, OpenTrace
+from otel_wfperf.assembly.gathering import OpenOperation
 
 __all__ = ["ADJUSTERS", "Adjuster", "Assembler", "AssemblySettings", "OpenOperation", "OpenTrace", "assemble"]

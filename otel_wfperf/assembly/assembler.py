@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Final
 
-from otel_wfperf.assembly.adjusters.duplicates import preferred
-from otel_wfperf.assembly.adjusters.parents import is_root
 from otel_wfperf.assembly.assemble import assemble_trace
+from otel_wfperf.assembly.gathering import Gathering, OpenOperation, Ties, messages_underway
+from otel_wfperf.assembly.stitching import Standing, are_apart, stitch
 from otel_wfperf.model import Execution, Operation
 
 _SECOND_NS: Final = 1_000_000_000
 # Chosen: 32 digits and a number each, so about 10 MB.
 _MAX_FORGOTTEN: Final = 100_000
-# Chosen: more running at once than a person reads.
-_MAX_RUNNING: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,20 +56,6 @@ class AssemblySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenOperation:
-    """An operation that runs: it came without an end, or is known from its children only.
-
-    Attributes:
-        operation: What is known of it; None when only its children came.
-        start_ns: When it began, at the latest (nanoseconds since the Unix epoch).
-    """
-
-    span_id: str
-    operation: Operation | None
-    start_ns: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenTrace:
     """A trace that is not complete yet, for the live view.
 
@@ -91,86 +75,32 @@ class OpenTrace:
     running: tuple[OpenOperation, ...] = ()
 
 
-@dataclass(slots=True, eq=False)
-class _Gathering:
-    """The spans of one trace so far."""
-
-    trace_id: str
-    first_seen_ns: int
-    last_seen_ns: int = 0
-    version: int = 1
-    operations: dict[str, Operation] = field(default_factory=dict)
-    ends: _Ends | None = None
-
-    def take(self, operation: Operation) -> bool:
-        """Keep an operation; False when it tells nothing new."""
-        known = self.operations.get(operation.span_id)
-        if known is not None and preferred(known, operation) == known:
-            return False
-        self.operations[operation.span_id] = operation
-        self.ends = None
-        return True
-
-    def state(self) -> _Ends:
-        """Look for the root; remembered until the next span comes."""
-        if self.ends is None:
-            self.ends = _Ends.of(self.operations)
-        return self.ends
-
-
-@dataclass(frozen=True, slots=True)
-class _Ends:
-    """What is known about the end of a trace."""
-
-    root_ended: bool
-    something_missing: bool
-    running: tuple[OpenOperation, ...]
-
-    @classmethod
-    def of(cls, operations: Mapping[str, Operation]) -> _Ends:
-        root_ended, something_missing = False, False
-        began: dict[str, int] = {}
-        for operation in operations.values():
-            if not operation.ended:
-                began[operation.span_id] = operation.start_ns
-            parent_id = operation.parent_id
-            if parent_id in operations:
-                continue
-            root_ended |= operation.ended and is_root(operation)
-            something_missing |= parent_id is not None
-            if parent_id is not None and not is_root(operation):
-                began[parent_id] = min(operation.start_ns, began.get(parent_id, operation.start_ns))
-        earliest = sorted(began.items(), key=lambda each: each[1])[:_MAX_RUNNING]
-        running = (
-            OpenOperation(span_id=span_id, operation=operations.get(span_id), start_ns=start_ns)
-            for span_id, start_ns in earliest
-        )
-        return cls(root_ended, something_missing, tuple(running))
-
-
 class Assembler:
-    """Gathers operations into traces and hands each out once it is complete.
+    """Gathers operations into runs and hands each out once it is complete.
 
     A trace is complete when its root (a span without a parent, or whose parent is remote and never seen) has ended
-    and nothing has come for a while; never because the root ended alone, as children are exported later. Spans that
-    come after that re-open the trace for ``late_window_ns``, and it is handed out again as the next version. Later
-    ones are dropped, because half a run is no run.
+    and nothing has come for a while; never because the root ended alone, as children are exported later. Traces that
+    are fragments of one run (see ``stitching``) are handed out together, once all of them are complete and no message
+    between them is underway. Spans, and fragments, that come after that re-open the run for ``late_window_ns``, and it
+    is handed out again as the next version. Later ones are dropped, because half a run is no run.
 
     There is no clock inside: the caller says what time it is. Call ``due`` after each ``add``: what had to make room
     is kept until then.
 
     Attributes:
         dropped: Counts by reason: ``trace_too_large`` and ``too_late`` in spans; ``evicted`` (handed out early for want
-            of memory), ``overdue`` (handed out without an ended root) and ``assembly_failed`` (a fault of ours; not
-            handed out) in traces.
+            of memory), ``overdue`` (handed out without an ended root), ``setup_only`` (no run) and ``assembly_failed``
+            (a fault of ours; not handed out) in runs.
     """
 
     def __init__(self, settings: AssemblySettings = AssemblySettings()) -> None:
         """Start with nothing gathered."""
         self._settings = settings
-        self._open: OrderedDict[str, _Gathering] = OrderedDict()  # longest idle first
-        self._emitted: OrderedDict[str, _Gathering] = OrderedDict()  # oldest first; last_seen_ns = when
-        self._evicted: list[_Gathering] = []
+        self._open: OrderedDict[str, Gathering] = OrderedDict()  # longest idle first
+        self._emitted: OrderedDict[str, Gathering] = OrderedDict()  # oldest first; last_seen_ns = when
+        self._homes: dict[str, str] = {}  # the run that a trace was taken into
+        self._ties = Ties()
+        self._evicted: list[Gathering] = []
         self._forgotten: OrderedDict[str, None] = OrderedDict()
         self._spans = 0
         self._dropped: Counter[str] = Counter()
@@ -189,30 +119,32 @@ class Assembler:
         self._make_room()
 
     def due(self, *, now_ns: int) -> list[Execution]:
-        """Hand out the traces that are complete, given up, or had to make room."""
+        """Hand out the runs that are complete, given up, or had to make room."""
         self._forget_late(now_ns)
         ready = self._evicted
         self._evicted = []
-        finished = [trace for trace in self._open.values() if self._is_due(trace, now_ns)]
-        for trace in finished:
-            del self._open[trace.trace_id]
-            if not trace.state().root_ended:
-                self._dropped["overdue"] += 1
+        finished = []
+        for members in self._runs([trace for trace in self._open.values() if self._may_be_due(trace, now_ns)]):
+            if self._is_due(members, now_ns):
+                finished += self._closed(members)
+        if overdue := sum(not run.state().root_ended for run in finished):
+            self._dropped["overdue"] += overdue
         executions = self._executions([*ready, *finished])
-        for trace in finished:
-            trace.version += 1
-            trace.last_seen_ns = now_ns
-            self._emitted[trace.trace_id] = trace
+        for run in finished:
+            run.version += 1
+            run.last_seen_ns = now_ns
+            self._emitted[run.trace_id] = run
         return executions
 
     def flush(self) -> list[Execution]:
         """Hand out everything that is open, now."""
-        traces = [*self._evicted, *self._open.values()]
-        for trace in self._open.values():
-            self._forget(trace)
+        members = self._runs(list(self._open.values()), ended=True)
+        runs = [run for each in members for run in self._closed(each)]
+        for run in runs:
+            self._forget(run)
+        runs = [*self._evicted, *runs]
         self._evicted = []
-        self._open.clear()
-        return self._executions(traces)
+        return self._executions(runs)
 
     def open(self) -> tuple[OpenTrace, ...]:
         """List the traces that are not complete, longest idle first."""
@@ -228,7 +160,7 @@ class Assembler:
             for trace in self._open.values()
         )
 
-    def _executions(self, traces: Iterable[_Gathering]) -> list[Execution]:
+    def _executions(self, traces: Iterable[Gathering]) -> list[Execution]:
         """Assemble traces; a fault of ours in one of them must not lose the others."""
         executions = []
         for trace in traces:
@@ -238,23 +170,93 @@ class Assembler:
                 self._dropped["assembly_failed"] += 1
         return executions
 
-    def _trace_of(self, operation: Operation, now_ns: int) -> _Gathering | None:
+    def _runs(self, traces: Iterable[Gathering], *, ended: bool = False) -> Iterator[Sequence[Gathering]]:
+        """Yield the runs that open traces belong to, each with all of its traces that are held.
+
+        Args:
+            traces: Open ones.
+            ended: True when nothing more is to come; else a trace whose root has not ended may take in what comes.
+        """
+        seen: set[str] = set()
+        for trace in traces:
+            if trace.trace_id in seen:
+                continue
+            if not self._ties.is_tied(trace):
+                yield [trace]
+                continue
+            tied = self._tied(trace)
+            pieces = (
+                each.piece(running=not ended and trace_id in self._open and not each.state().root_ended)
+                for trace_id, each in tied.items()
+            )
+            for run in stitch(pieces):
+                members = [tied[piece.trace_id] for piece in run]
+                seen.update(piece.trace_id for piece in run)
+                if len(members) > 1 and not are_apart(each.operations.values() for each in members):
+                    yield from ([each] for each in members if each.trace_id in self._open)
+                elif any(each.trace_id in self._open for each in members):
+                    yield members
+
+    def _tied(self, trace: Gathering) -> dict[str, Gathering]:
+        """Collect all that is tied to a trace, directly or through others, by trace id."""
+        found = {trace.trace_id: trace}
+        followed: set[str] = set()
+        queue = [trace]
+        while queue:
+            keys = [key for key in self._ties.keys(queue.pop()) if key not in followed]
+            followed.update(keys)
+            for trace_id in [trace_id for key in keys for trace_id in self._ties.tied_by(key)]:
+                other = self._held(trace_id)
+                if other is not None and other.trace_id not in found:
+                    found[other.trace_id] = other
+                    queue.append(other)
+        return found
+
+    def _held(self, trace_id: str) -> Gathering | None:
+        trace_id = self._homes.get(trace_id, trace_id)
+        return self._open.get(trace_id) or self._emitted.get(trace_id)
+
+    def _closed(self, members: Sequence[Gathering]) -> list[Gathering]:
+        """Close the traces of a run and make one of them, as far as there is room in one.
+
+        One that was handed out before takes in what is new, so that it keeps its name.
+        """
+        run = next((each for each in members if each.trace_id in self._emitted), members[0])
+        self._emitted.pop(run.trace_id, None)
+        runs = [run]
+        for each in members:
+            if self._open.pop(each.trace_id, None) is None or each is run:
+                continue
+            if len(run.operations) + len(each.operations) > self._settings.max_trace_spans:
+                runs.append(each)
+                continue
+            run.absorb(each)
+            self._homes.update(dict.fromkeys(each.trace_ids, run.trace_id))
+        for each in [each for each in runs if each.sets_up and each.piece(running=False).standing is Standing.SETUP]:
+            self._dropped["setup_only"] += 1
+            self._forget(each)
+            runs.remove(each)
+        return runs
+
+    def _trace_of(self, operation: Operation, now_ns: int) -> Gathering | None:
         """Find the trace of an operation or begin it; None when it is too late."""
         trace_id = operation.trace_id
-        trace = self._open.get(trace_id) or self._emitted.get(trace_id)
+        trace = self._held(trace_id)
         if trace is None:
             if trace_id in self._forgotten:
                 self._dropped["too_late"] += 1
                 return None
-            trace = self._open[trace_id] = _Gathering(trace_id, first_seen_ns=now_ns)
+            trace = self._open[trace_id] = Gathering(trace_id, first_seen_ns=now_ns)
         return trace
 
-    def _take(self, trace: _Gathering, operation: Operation, now_ns: int) -> None:
+    def _take(self, trace: Gathering, operation: Operation, now_ns: int) -> None:
         is_new = operation.span_id not in trace.operations
         if is_new and len(trace.operations) >= self._settings.max_trace_spans:
             self._dropped["trace_too_large"] += 1
         elif trace.take(operation):
             self._spans += is_new
+            if operation.links or operation.conversation is not None:
+                self._ties.tie(trace, operation)
             if self._emitted.pop(trace.trace_id, None) is not None:
                 trace.first_seen_ns = now_ns
                 self._open[trace.trace_id] = trace
@@ -262,27 +264,40 @@ class Assembler:
             trace.last_seen_ns = now_ns
             self._open.move_to_end(trace.trace_id)
 
-    def _is_due(self, trace: _Gathering, now_ns: int) -> bool:
+    def _may_be_due(self, trace: Gathering, now_ns: int) -> bool:
+        is_quiet = now_ns - trace.last_seen_ns >= min(self._settings.quiet_ns, self._settings.idle_timeout_ns)
+        return is_quiet or now_ns - trace.first_seen_ns >= self._settings.max_age_ns
+
+    def _is_due(self, members: Sequence[Gathering], now_ns: int) -> bool:
         settings = self._settings
-        idle_ns = now_ns - trace.last_seen_ns
-        if idle_ns >= settings.idle_timeout_ns or now_ns - trace.first_seen_ns >= settings.max_age_ns:
+        still_open = [each for each in members if each.trace_id in self._open]
+        idle_ns = now_ns - max(each.last_seen_ns for each in still_open)
+        age_ns = now_ns - min(each.first_seen_ns for each in still_open)
+        if idle_ns >= settings.idle_timeout_ns or age_ns >= settings.max_age_ns:
             return True
-        if idle_ns < settings.quiet_ns:
+        if idle_ns < settings.quiet_ns or not all(each.state().root_ended for each in still_open):
             return False
-        state = trace.state()
-        quiet_ns = settings.missing_quiet_ns if state.something_missing else settings.quiet_ns
-        return state.root_ended and idle_ns >= quiet_ns
+        missing = any(each.state().something_missing for each in still_open)
+        if self._ties.is_tied(members[0]):
+            standings = {each.piece(running=False).standing for each in members}
+            if Standing.RUN not in standings and messages_underway(members):
+                return False
+            # The run that calls belong to may come from another process.
+            missing |= Standing.RUN not in standings and Standing.CALLS in standings
+        return idle_ns >= (settings.missing_quiet_ns if missing else settings.quiet_ns)
 
     def _make_room(self) -> None:
-        """Let go of emitted traces, then hand out the longest idle, until the spans fit."""
+        """Let go of emitted runs, then hand out the longest idle, until the spans fit."""
         while self._spans > self._settings.max_open_spans:
             if self._emitted:
                 self._forget(self._emitted.popitem(last=False)[1])
-            else:
-                trace = self._open.popitem(last=False)[1]
-                self._forget(trace)
+                continue
+            idle = next(iter(self._open.values()))
+            members = next(run for run in self._runs([idle]) if idle in run)
+            for run in self._closed(members):
+                self._forget(run)
                 self._dropped["evicted"] += 1
-                self._evicted.append(trace)
+                self._evicted.append(run)
 
     def _forget_late(self, now_ns: int) -> None:
         while self._emitted:
@@ -291,9 +306,12 @@ class Assembler:
                 return
             self._forget(self._emitted.pop(trace.trace_id))
 
-    def _forget(self, trace: _Gathering) -> None:
-        """Stop counting a trace's spans, and remember only that it was handed out."""
-        self._spans -= len(trace.operations)
-        self._forgotten[trace.trace_id] = None
+    def _forget(self, run: Gathering) -> None:
+        """Stop counting a run's spans, and remember only that it was handed out."""
+        self._spans -= len(run.operations)
+        self._ties.untie(run)
+        for trace_id in run.trace_ids:
+            self._homes.pop(trace_id, None)
+            self._forgotten[trace_id] = None
         while len(self._forgotten) > _MAX_FORGOTTEN:
             self._forgotten.popitem(last=False)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
 from otel_wfperf.model import Adjustment, Operation, OperationKind, TokenUsage
 
 MAX_ADJUSTMENT_IDS: Final = 100
+# All fields at once: ``dataclasses.replace`` asks for one after the other, which was a third of assembly.
+_FIELDS: Final = tuple(Operation.__slots__)
+_values: Final = attrgetter(*_FIELDS)
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +36,7 @@ class Node:
     tokens: TokenUsage | None = None
     turn: str | None = None
     attempt: int | None = None
+    depends_on: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, operation: Operation) -> Node:
@@ -46,6 +51,7 @@ class Node:
             tokens=operation.tokens,
             turn=operation.turn,
             attempt=operation.attempt,
+            depends_on=operation.depends_on,
         )
 
     @property
@@ -72,19 +78,21 @@ class Node:
         parent_id = None if self.parent is None else self.parent.span_id
         if self._is_as_written(parent_id):
             return self.operation
-        return replace(
-            self.operation,
-            parent_id=parent_id,
-            start_ns=self.start_ns,
-            end_ns=self.end_ns,
-            skew_ns=self.skew_ns,
-            kind=self.kind,
-            agent=self.agent,
-            phase=self.phase,
-            tokens=self.tokens,
-            turn=self.turn,
-            attempt=self.attempt,
-        )
+        written = dict(zip(_FIELDS, _values(self.operation), strict=True))
+        written |= {
+            "parent_id": parent_id,
+            "start_ns": self.start_ns,
+            "end_ns": self.end_ns,
+            "skew_ns": self.skew_ns,
+            "kind": self.kind,
+            "agent": self.agent,
+            "phase": self.phase,
+            "tokens": self.tokens,
+            "turn": self.turn,
+            "attempt": self.attempt,
+            "depends_on": self.depends_on,
+        }
+        return Operation(**written)
 
     def _is_as_written(self, parent_id: str | None) -> bool:
         written = self.operation
@@ -99,14 +107,17 @@ class Node:
             and self.tokens is written.tokens
             and self.turn == written.turn
             and self.attempt == written.attempt
+            and self.depends_on == written.depends_on
         )
 
 
 @dataclass(slots=True, eq=False)
 class Trace:
-    """All that is known of one trace.
+    """All that is known of one run: one trace, or several that were stitched together.
 
     Attributes:
+        host: The trace that has the run's root; None when all traces are fragments of it.
+        is_stitched: True when there are several.
         nodes: What is left of the spans, in order of (start, longest first, id).
         root: Set once the parents are linked.
         completeness: Share of the spans known to exist that are here (0..1).
@@ -115,16 +126,18 @@ class Trace:
 
     trace_id: str
     nodes: list[Node]
+    host: str | None
+    is_stitched: bool
     root: Node | None = None
     completeness: float = 1.0
     root_is_missing: bool = False
     adjustments: list[Adjustment] = field(default_factory=list)
 
     @classmethod
-    def of(cls, trace_id: str, operations: Iterable[Operation]) -> Trace:
+    def of(cls, trace_id: str, operations: Iterable[Operation], *, host: str | None, is_stitched: bool) -> Trace:
         """Sort the operations, so that the order in which they arrived makes no difference."""
         ordered = sorted(operations, key=lambda each: (each.start_ns, -each.end_ns, each.span_id))
-        return cls(trace_id, [Node.of(each) for each in ordered])
+        return cls(trace_id, [Node.of(each) for each in ordered], host, is_stitched)
 
     def note(self, adjuster: str, nodes: Iterable[Node], detail: str) -> None:
         """Record what an adjuster changed; long lists of spans are cut."""

@@ -10,6 +10,8 @@ from otel_wfperf.analysis.what_if import Move
 from otel_wfperf.model import Execution, Operation, OperationKind
 
 STEPS: Final = (OperationKind.PHASE, OperationKind.AGENT, OperationKind.TOOL, OperationKind.RETRIEVAL)
+# What says nothing about the steps inside: spans that are not about agents, and the passing on of work.
+_TRANSPARENT: Final = (OperationKind.OTHER, OperationKind.HANDOFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,8 @@ def siblings(execution: Execution) -> Iterator[Siblings]:
 
 
 def _step_in(execution: Execution, child: Operation) -> Operation | None:
-    """Return the step that a span is, or the only one inside a span that is not about agents."""
-    while child.kind is OperationKind.OTHER:
+    """Return the step that a span is, or the only one inside a span that says nothing about it."""
+    while child.kind in _TRANSPARENT:
         inner = execution.children(child.span_id)
         if len(inner) != 1:
             return None
@@ -137,7 +139,7 @@ def _breaks(execution: Execution, children: Sequence[Operation]) -> Iterator[int
     for child in children:
         if child.kind is OperationKind.LLM or child.wait_kind == "human":
             yield child.start_ns
-        elif child.kind is OperationKind.OTHER:
+        elif child.kind in _TRANSPARENT:
             yield from _breaks(execution, execution.children(child.span_id))
 
 

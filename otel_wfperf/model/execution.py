@@ -45,6 +45,7 @@ class Execution:
         completeness: Share of the spans known to exist that are here (0..1).
         adjustments: What assembly changed.
         version: Grows when late spans re-open the execution; starts at 1.
+        trace_ids: All traces that it came in, ``trace_id`` first; more than one where the emitter splits a run.
     """
 
     trace_id: str
@@ -55,11 +56,14 @@ class Execution:
     completeness: float = 1.0
     adjustments: tuple[Adjustment, ...] = ()
     version: int = 1
+    trace_ids: tuple[str, ...] = ()
     by_id: Mapping[str, Operation] = field(init=False, repr=False, compare=False)
     children_by_id: Mapping[str, tuple[Operation, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Index the tree once; raise ValueError when the root is not among the operations."""
+        if not self.trace_ids:
+            object.__setattr__(self, "trace_ids", (self.trace_id,))
         by_id = {operation.span_id: operation for operation in self.operations}
         if self.root_id not in by_id:
             raise ValueError(f"root {self.root_id!r} is not among the {len(by_id)} operations of trace {self.trace_id}")

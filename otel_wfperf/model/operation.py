@@ -151,8 +151,8 @@ class Operation:
         skew_ns: What clock adjustment added to the span's own times (nanoseconds).
         synthetic: True when the assembler made it because the real span is missing.
         parent_is_remote: True when the span's own process knows that the parent belongs to another one.
-        setup: True when it only sets something up that runs later, such as ``create_agent``: alone in its trace it is no
-            run.
+        setup: True when it only sets something up that runs later, such as ``create_agent``; alone in its trace it is
+            no run.
         repeats: True when another span beside it is known to tell the same, and to hold what ran: this one is to be
             taken out, and what is below it to be lifted.
     """

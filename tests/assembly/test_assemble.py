@@ -6,24 +6,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_wfperf.assembly import ADJUSTERS, Assembler, assemble
-from otel_wfperf.model import Execution, ExecutionStatus, Operation, OperationKind
+from otel_wfperf.model import Execution, ExecutionStatus, Link, Operation, OperationKind, SpanKind
 from tests.assembly.operations import MS, START_NS, assembled, op
 
 AGENT, WORKFLOW = OperationKind.AGENT, OperationKind.WORKFLOW
 IDS = st.sampled_from("abcdefgh")
+TRACES = st.sampled_from(["1" * 32, "2" * 32, "3" * 32, "4" * 32])
 
 
 @st.composite
 def any_operation(draw: st.DrawFn) -> Operation:
-    """Anything: cycles, duplicates, missing parents, skewed hosts, spans that never ended."""
+    """Anything: cycles, duplicates, missing parents, skewed hosts, spans that never ended, fragments, links."""
+    trace_id = draw(TRACES)
+    mark = trace_id[0] if draw(st.integers(0, 9)) else ""
+    parent_id = draw(st.none() | IDS | st.just("lost"))
     return op(
-        draw(IDS),
-        draw(st.none() | IDS | st.just("lost")),
+        mark + draw(IDS),
+        parent_id and mark + parent_id,
         draw(st.integers(0, 50)),
         draw(st.none() | st.integers(0, 50)),
         kind=draw(st.sampled_from(OperationKind)),
         name=draw(st.sampled_from(["x", "y"])),
-        trace_id=draw(st.sampled_from(["1" * 32, "2" * 32])),
+        trace_id=trace_id,
+        span_kind=draw(st.sampled_from(SpanKind)),
+        dialect=draw(st.sampled_from(["", "autogen"])),
+        conversation=draw(st.none() | st.sampled_from(["t", "u"])),
+        links=tuple(draw(st.lists(st.builds(Link, trace_id=TRACES, span_id=IDS), max_size=2))),
+        setup=draw(st.integers(0, 9)) == 0,
         host=draw(st.sampled_from(["", "h1", "h2"])),
         parent_is_remote=draw(st.booleans()),
     )

@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Collection
 
 import pytest
 
@@ -167,7 +167,7 @@ def test_lists_a_bounded_number_of_what_runs() -> None:
 
 @pytest.mark.parametrize("hand_out", ["due", "flush"])
 def test_a_fault_in_one_trace_does_not_lose_the_others(monkeypatch: pytest.MonkeyPatch, hand_out: str) -> None:
-    def fault(trace_id: str, operations: Iterable[Operation], *, version: int) -> Execution:
+    def fault(trace_id: str, operations: Collection[Operation], *, version: int) -> Execution:
         if trace_id == OTHER_TRACE:
             raise ZeroDivisionError
         return assemble_trace(trace_id, operations, version=version)

@@ -110,7 +110,7 @@ def test_openai_agents() -> None:
     assert (run.workflow, run.root.kind) == ("research_workflow", WORKFLOW)
     assert names(run, AGENT) == ["ResearcherA", "ResearcherB", "Triage", "Writer"]
     assert len(run.of_kind(LLM)) == 6
-    assert names(run, TOOL) == ["web_search", "flaky", "handoff to Writer"]
+    assert names(run, TOOL) == ["web_search", "flaky"]
     assert all(call.agent for call in run.of_kind(LLM, TOOL))
     assert total_tokens(run.operations).input == 17 + 20 + 15 + 30 + 16 + 18
 
@@ -146,12 +146,10 @@ def test_slow_langgraph_reads_the_same_in_both_dialects(shared: Path, emitter: s
 
 
 @pytest.mark.shared
-def test_autogen_is_many_small_traces_unless_the_user_roots_them(shared: Path) -> None:
-    folder = shared / "data" / "captures"
+def test_autogen_below_a_span_of_the_users_own_is_called_what_that_is_called(shared: Path) -> None:
+    [rooted] = executions(shared / "data" / "captures" / "autogen-native-rooted-bottleneck.jsonl")
 
-    assert len(executions(folder / "autogen-native-healthy.jsonl")) == 26
-    [rooted] = executions(folder / "autogen-native-rooted-bottleneck.jsonl")
-    assert (rooted.workflow, len(rooted.operations)) == ("root", 85)
+    assert (rooted.workflow, rooted.trace_ids) == ("root", (rooted.trace_id,))
     assert names(rooted, AGENT) == ["planner", "res_a", "res_b", "writer"]
 
 

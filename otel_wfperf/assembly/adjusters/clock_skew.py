@@ -12,8 +12,8 @@ class ClockSkew:
     """Move the spans of another host into the span that called them, when they lie outside it.
 
     The network is taken to be as fast there as back: the child is put in the middle of its parent. A child that
-    is longer than its parent is only moved up to the parent's start, and so is a consumer of a message, which
-    nobody waits for. What runs on the child's host below it moves along.
+    is longer than its parent is only moved up to the parent's start, and so is what nobody waits for: a consumer of
+    a message, and what came in a trace of its own. What runs on the child's host below it moves along.
 
     Source: Jaeger, internal/storage/v1 adjuster/clockskew.go, which compares hosts in the same way.
 
@@ -62,6 +62,9 @@ def _skew_ns(child: Node, parent: Node) -> int:
     inside = child.start_ns >= parent.start_ns and child.end_ns <= parent.end_ns
     if inside:
         return 0
-    if child.duration_ns > parent.duration_ns or child.operation.span_kind is SpanKind.CONSUMER:
+    nobody_waits = (
+        child.operation.span_kind is SpanKind.CONSUMER or child.operation.trace_id != parent.operation.trace_id
+    )
+    if child.duration_ns > parent.duration_ns or nobody_waits:
         return max(0, parent.start_ns - child.start_ns)
     return parent.start_ns + (parent.duration_ns - child.duration_ns) // 2 - child.start_ns

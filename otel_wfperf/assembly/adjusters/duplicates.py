@@ -1,5 +1,6 @@
 """Adjuster: the same span received more than once."""
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from otel_wfperf.assembly.trace import Node, Trace
@@ -23,6 +24,15 @@ class Duplicates:
                 kept[node.span_id] = node
         if len(kept) < len(trace.nodes):
             trace.nodes = [node for node in trace.nodes if kept[node.span_id] is node]
+
+
+def unique(operations: Iterable[Operation]) -> list[Operation]:
+    """Return one version of each span of a trace."""
+    kept: dict[str, Operation] = {}
+    for operation in operations:
+        known = kept.get(operation.span_id)
+        kept[operation.span_id] = operation if known is None else preferred(known, operation)
+    return list(kept.values())
 
 
 def preferred(one: Operation, other: Operation) -> Operation:

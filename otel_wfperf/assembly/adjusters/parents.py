@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
+from otel_wfperf.assembly.adjusters.fragments import places
 from otel_wfperf.assembly.trace import Node, Trace
 from otel_wfperf.model import Operation, OperationKind, SpanKind
 
@@ -18,7 +20,8 @@ class Parents:
     * Cycles are cut at their earliest span.
     * Spans that name the same missing parent get it back as a synthetic span that covers them; a single orphan
       hangs on the root itself.
-    * Several roots, or none, get a synthetic root that covers all.
+    * Several roots, or none, get a synthetic root that covers all; so do traces of which none has the run's root.
+    * The tops of other traces than that with the run's root hang within it, see ``places``.
     """
 
     name: ClassVar[str] = "parents"
@@ -31,16 +34,15 @@ class Parents:
             trace.note(self.name, cut, f"cut {len(cut)} cycles of parents")
         trace.completeness = len(trace.nodes) / max(1, len(trace.nodes) + len(orphans))
         lost = [_restored(trace, parent_id, group) for parent_id, group in sorted(orphans.items())]
-        if len(roots) == 1:
-            trace.root = roots[0]
-            below = [*cut, *lost]
-        else:
-            trace.root_is_missing = not roots
-            tops = [*roots, *cut, *lost]
-            trace.root = tops[0] if len(tops) == 1 else _synthetic_root(trace, tops)
-            below = [] if len(tops) == 1 else tops
-        for node in below:
-            trace.root.adopt(node)
+        tops = [*roots, *cut, *lost]
+        fragments: list[Node] = []
+        if trace.is_stitched and trace.host is not None:
+            fragments = [node for node in tops if node.operation.trace_id != trace.host]
+            roots, tops = ([node for node in each if node.operation.trace_id == trace.host] for each in (roots, tops))
+        trace.root = _root(trace, roots, tops)
+        if fragments:
+            for node, parent in zip(fragments, places(fragments, trace.root, trace.nodes), strict=True):
+                parent.adopt(node)
         if trace.root_is_missing or trace.root.operation.synthetic:
             trace.note(self.name, [trace.root], "the root span is missing" if not roots else f"{len(roots)} root spans")
         if lost:
@@ -51,6 +53,21 @@ def is_root(operation: Operation) -> bool:
     """Tell whether a span whose parent was not seen is the root of what we can see."""
     called = operation.parent_is_remote or operation.span_kind in _CALLED_FROM_AFAR
     return operation.parent_id is None or called
+
+
+def _root(trace: Trace, roots: Sequence[Node], tops: Sequence[Node]) -> Node:
+    """Choose or make the root, and hang the other tops on it."""
+    trace.root_is_missing = not roots
+    if trace.host is None:
+        root = _run_of_fragments(trace, tops)
+    elif len(roots) == 1:
+        root = roots[0]
+    else:
+        root = tops[0] if len(tops) == 1 else _synthetic_root(trace, tops)
+    for node in tops:
+        if node is not root:
+            root.adopt(node)
+    return root
 
 
 def _restored(trace: Trace, parent_id: str, orphans: Sequence[Node]) -> Node:
@@ -127,11 +144,21 @@ def _synthetic_root(trace: Trace, tops: Sequence[Node]) -> Node:
     return _covering(trace, root_id, tops, name=name)
 
 
+def _run_of_fragments(trace: Trace, tops: Sequence[Node]) -> Node:
+    """Make the workflow that the emitter has no span for, named as its spans say."""
+    root = _synthetic_root(trace, tops)
+    named = {node.operation.workflow for node in trace.nodes if node.operation.workflow}
+    name = named.pop() if len(named) == 1 else root.operation.name
+    root.operation = replace(root.operation, kind=OperationKind.WORKFLOW, name=name, span_name=name, workflow=name)
+    root.kind = OperationKind.WORKFLOW
+    return root
+
+
 def _covering(trace: Trace, span_id: str, children: Sequence[Node], *, name: str) -> Node:
     first = min(children, key=lambda node: (node.start_ns, node.span_id))
     ended = all(node.own_times for node in children)
     operation = Operation(
-        trace_id=trace.trace_id,
+        trace_id=first.operation.trace_id,
         span_id=span_id,
         name=name,
         span_name=name,

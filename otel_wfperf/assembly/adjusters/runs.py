@@ -6,6 +6,9 @@ from otel_wfperf.assembly.trace import Node, Trace
 from otel_wfperf.model import OperationKind, SpanKind
 
 _MIN_PHASES = 2
+# What the OpenAI Agents SDK 0.24 calls each run that the user gave no name.
+_NAMELESS = "Agent workflow"
+_RUNS = (OperationKind.AGENT, OperationKind.WORKFLOW)
 _ORCHESTRATED = (OperationKind.AGENT, OperationKind.PHASE, OperationKind.WORKFLOW)
 
 
@@ -14,7 +17,7 @@ class Runs:
 
     * A run that names no workflow (a chain of OpenInference) is one only when no agent, phase or workflow is above it;
       within an agent it is a link of it, within a workflow or phase it is a phase. Chains of one name round several
-      agents ("Agent workflow" of openinference-instrumentation-openai-agents) say nothing beside the agents' names.
+      agents, and the runs that the OpenAI Agents SDK gives a name of its own, say nothing beside the agents' names.
     * Where a workflow knows neither phases nor agents and calls no model itself, the user's own spans directly below
       it, of which at least one does, are its phases: the GenAI conventions have no word for them.
     * An agent span that names no agent, with agents or phases below it, is the run of them all: that is how
@@ -33,8 +36,10 @@ class Runs:
             inside = node.parent is not None and (node.parent in within or node.parent.kind in _ORCHESTRATED)
             if inside:
                 within.add(node)
-            if node.kind is OperationKind.WORKFLOW and node.operation.workflow is None and inside:
-                is_step = not _is_within_agent(node) and not _is_round_any_agent(node)
+            unnamed = node.kind is OperationKind.WORKFLOW and node.operation.workflow is None
+            if unnamed and inside and not _is_told_twice(node):
+                is_named = node.operation.name != _NAMELESS
+                is_step = is_named and not _is_within_agent(node) and not _is_round_any_agent(node)
                 node.kind = OperationKind.PHASE if is_step else OperationKind.OTHER
             if node.kind is OperationKind.AGENT and node.agent is None and not inside and node in holds:
                 node.kind = OperationKind.WORKFLOW
@@ -42,6 +47,14 @@ class Runs:
         for node in trace.top_down():
             if node.kind is OperationKind.WORKFLOW and node not in held:
                 _find_phases(node)
+
+
+def _is_told_twice(run: Node) -> bool:
+    """Tell whether the run round a run is the same one, as another instrumentation wrote it."""
+    above = run.parent
+    if above is None or above.kind not in _RUNS:
+        return False
+    return above.operation.name == run.operation.name and above.operation.dialect != run.operation.dialect
 
 
 def _is_within_agent(node: Node) -> bool:

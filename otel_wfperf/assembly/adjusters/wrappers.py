@@ -1,26 +1,30 @@
 """Adjuster: one logical operation that was written by several instrumentations."""
 
-from dataclasses import replace
+from itertools import pairwise
 from typing import ClassVar, Final
 
+from otel_wfperf.assembly.adjusters.repetition import MODEL_CALLS, NAMED, RUNS, covers, filled, merge, same_model, twins
 from otel_wfperf.assembly.trace import Node, Trace
-from otel_wfperf.model import Operation, OperationKind, SpanKind
+from otel_wfperf.model import OperationKind, SpanKind, TokenUsage
 
-MIN_OVERLAP_RATIO: Final = 0.95
-_MODEL_CALLS: Final = (OperationKind.LLM, OperationKind.EMBEDDING)
-_RUNS: Final = (OperationKind.WORKFLOW, OperationKind.AGENT)
-_NAMED: Final = (*_RUNS, OperationKind.PHASE, OperationKind.TOOL, OperationKind.RETRIEVAL, OperationKind.MEMORY)
+# Either end of a request to another process.
+_REMOTE: Final = (SpanKind.CLIENT, SpanKind.SERVER)
 
 
 class Wrappers:
-    """Make one operation of a span and the only child that says the same again.
+    """Make one operation of a span and the only one inside that says the same again.
 
-    * A model call directly in a model call of the same model (framework and provider SDK), and the HTTP request
-      that is all of a model call.
-    * A run in a run of the same name: OpenLLMetry writes ``invoke_agent team`` round ``team.workflow``.
-    * A tool, agent, phase or retrieval in one of the same kind and name that covers at least 95 % of it.
+    * A model call in a model call of the same model (framework and provider SDK), and the HTTP request that is all
+      of a model call.
+    * A run in a run of the same name: OpenLLMetry writes ``invoke_agent team`` round ``team.workflow``. Beside other
+      spans only where several instrumentations speak, and then one that each wrote once.
+    * A tool, agent, phase or retrieval in one of the same kind and name that covers at least 95 % of it; the request
+      to run a tool elsewhere (Model Context Protocol) is that tool, however long it takes.
+    * What two instrumentations wrote beside each other, see ``twins``.
 
     The outer span's times stay; model, tokens and content come from whichever has them, so tokens count once.
+    Model calls in a model call that are its attempts stay as its parts, and are counted in its ``attempt``; a span
+    round several calls is none itself.
 
     Source: conventions, rule R3; 95 % from there. Model calls and runs need no overlap, as neither calls itself:
     the first call of a process may spend most of the outer span on imports and connections.
@@ -31,92 +35,97 @@ class Wrappers:
     def adjust(self, trace: Trace) -> None:
         """Merge, outermost first, until nothing more can be merged."""
         merged: list[Node] = []
+        is_mixed = len({node.operation.dialect for node in trace.nodes}) > 1
         for node in trace.top_down():
-            while (inner := _inner(node)) is not None:
-                _merge(node, inner)
+            while node.children and (inner := _inner(node, is_mixed=is_mixed)) is not None:
+                merge(node, inner)
                 merged.append(inner)
+            if node.kind in MODEL_CALLS and len(node.children) > 1:
+                _settle_parts(node)
+            if is_mixed and len(node.children) > 1:
+                for one, other in twins(node.children):
+                    merge(one, other)
+                    merged.append(other)
         if merged:
             gone = set(merged)
             trace.nodes = [node for node in trace.nodes if node not in gone]
-            trace.note(self.name, merged, f"{len(merged)} spans repeated their parents and were merged into them")
+            trace.note(self.name, merged, f"{len(merged)} spans repeated others and were merged into them")
 
 
-def _inner(outer: Node) -> Node | None:
-    """Return the child that repeats its parent; None when there is none."""
-    if len(outer.children) != 1 and outer.kind not in _MODEL_CALLS:
+def _inner(outer: Node, *, is_mixed: bool) -> Node | None:
+    """Return the node below that repeats its parent; None when there is none.
+
+    Between a model call or tool and its repetition there may be spans that are not about agents.
+    """
+    is_call = outer.kind in MODEL_CALLS or outer.kind is OperationKind.TOOL
+    if len(outer.children) != 1 and not is_call and not (is_mixed and outer.kind in RUNS):
         return None
-    candidates = [child for child in outer.children if _repeats(outer, child)]
-    return candidates[0] if len(candidates) == 1 else None
+    if outer.operation.synthetic:
+        return None
+    below = [_through(child) for child in outer.children] if is_call else outer.children
+    candidates = [node for node in below if _repeats(outer, node)]
+    is_clear = len(candidates) == 1 or (candidates and outer.kind in RUNS)
+    return candidates[0] if is_clear else None
+
+
+def _through(node: Node) -> Node:
+    """Return the only thing inside spans that are not about agents, the span itself when there is not one."""
+    inner = node
+    while inner.kind is OperationKind.OTHER and len(inner.children) == 1:
+        [inner] = inner.children
+    return node if inner.kind is OperationKind.OTHER else inner
 
 
 def _repeats(outer: Node, inner: Node) -> bool:
-    if outer.operation.synthetic:
-        return False
-    if outer.kind in _MODEL_CALLS:
-        if inner.kind is outer.kind:
-            return _same_model(outer.operation.model, inner.operation.model)
-        is_request = inner.kind is OperationKind.OTHER and inner.operation.span_kind is SpanKind.CLIENT
-        return is_request and len(outer.children) == 1 and _covers(inner, outer)
+    if outer.kind in MODEL_CALLS:
+        return _repeats_call(outer, inner)
     same_name = outer.operation.name == inner.operation.name
-    if not same_name or outer.kind not in _NAMED:
+    if not same_name or outer.kind not in NAMED:
         return False
-    if outer.kind in _RUNS and inner.kind in _RUNS and OperationKind.WORKFLOW in (outer.kind, inner.kind):
-        return True
-    return outer.kind is inner.kind and _covers(inner, outer)
-
-
-def _covers(inner: Node, outer: Node) -> bool:
-    overlap_ns = min(inner.end_ns, outer.end_ns) - max(inner.start_ns, outer.start_ns)
-    return overlap_ns >= MIN_OVERLAP_RATIO * outer.duration_ns
-
-
-def _same_model(one: str | None, other: str | None) -> bool:
-    """Compare names of models; the answering model adds a date to the one that was asked for."""
-    if one is None or other is None:
-        return True
-    one, other = one.rpartition("/")[2], other.rpartition("/")[2]
-    return one.startswith(other) or other.startswith(one)
-
-
-def _merge(outer: Node, inner: Node) -> None:
-    """Put the inner span's knowledge and children into the outer."""
-    outer.children.remove(inner)
-    for child in inner.children:
-        child.parent = None
-        outer.adopt(child)
-    inner.children = []
-    if inner.kind is OperationKind.OTHER:
-        return
-    if OperationKind.WORKFLOW in (outer.kind, inner.kind):
-        outer.kind, outer.agent = OperationKind.WORKFLOW, None
-    outer.agent = outer.agent or (None if outer.kind is OperationKind.WORKFLOW else inner.agent)
-    outer.tokens = outer.tokens or inner.tokens
-    outer.attempt = outer.attempt or inner.attempt
-    outer.operation = _filled(outer.operation, inner.operation)
-
-
-def _filled(outer: Operation, inner: Operation) -> Operation:
-    """Take from the inner operation what the outer does not know."""
-    has_input, has_output = outer.input_hash is not None, outer.output_hash is not None
-    given, result = (outer if has_input else inner), (outer if has_output else inner)
-    knows_model = outer.model is not None or inner.kind not in _MODEL_CALLS
-    return replace(
-        outer,
-        name=outer.name if knows_model else inner.name,
-        workflow=outer.workflow or inner.workflow,
-        conversation=outer.conversation or inner.conversation,
-        model=outer.model or inner.model,
-        step=inner.step if outer.step is None else outer.step,
-        task=outer.task or inner.task,
-        temperature=inner.temperature if outer.temperature is None else outer.temperature,
-        input_hash=given.input_hash,
-        input_bytes=given.input_bytes,
-        input_fragments=given.input_fragments,
-        output_hash=result.output_hash,
-        output_bytes=result.output_bytes,
-        output_fragments=result.output_fragments,
-        prefix_hash=outer.prefix_hash or inner.prefix_hash,
-        context=outer.context or inner.context,
-        resources=outer.resources or inner.resources,
-        time_to_first_token_s=outer.time_to_first_token_s or inner.time_to_first_token_s,
+    if outer.kind in RUNS and inner.kind in RUNS and OperationKind.WORKFLOW in (outer.kind, inner.kind):
+        return _is_only_run(outer, inner)
+    return outer.kind is inner.kind and (
+        _is_request_for_tool(inner) or (_is_all(outer, inner) and covers(inner, outer))
     )
+
+
+def _repeats_call(outer: Node, inner: Node) -> bool:
+    if inner.kind is outer.kind:
+        return same_model(outer.operation.model, inner.operation.model)
+    is_request = inner.kind is OperationKind.OTHER and inner.operation.span_kind is SpanKind.CLIENT
+    return is_request and _is_all(outer, inner) and covers(inner, outer)
+
+
+def _is_request_for_tool(inner: Node) -> bool:
+    return inner.kind is OperationKind.TOOL and inner.operation.span_kind in _REMOTE
+
+
+def _is_only_run(outer: Node, inner: Node) -> bool:
+    """Tell whether one instrumentation wrote one run of a name within another; several are calls of it."""
+    ours = inner.operation
+    runs = [node.operation for node in outer.children if node.kind in RUNS]
+    return sum(each.name == ours.name and each.dialect == ours.dialect for each in runs) == 1
+
+
+def _is_all(outer: Node, inner: Node) -> bool:
+    return len(outer.children) == 1 and inner.parent is outer
+
+
+def _settle_parts(outer: Node) -> None:
+    """Count several calls of one model within a call of it once: as attempts of it, or as calls that it bundles."""
+    calls = [node for node in outer.children if node.kind is outer.kind]
+    model = outer.operation.model
+    if len(calls) < 2 or not all(same_model(model, call.operation.model) for call in calls):
+        return
+    calls.sort(key=lambda call: (call.start_ns, call.end_ns, call.span_id))
+    failed = all(call.operation.error is not None and call.end_ns <= after.start_ns for call, after in pairwise(calls))
+    if not failed:
+        outer.kind = OperationKind.OTHER
+        return
+    outer.attempt = outer.attempt or len(calls)
+    used = [call.tokens for call in calls if call.tokens is not None]
+    if outer.tokens is None and used:
+        outer.tokens = sum(used, start=TokenUsage())
+    outer.operation = filled(outer.operation, calls[-1].operation)
+    for call in calls:
+        call.kind = OperationKind.OTHER

@@ -37,16 +37,17 @@ def test_a_chain_within_an_agent_is_a_link_of_it() -> None:
 
 
 def test_chains_of_one_name_round_several_agents_are_no_phases() -> None:
-    def chains(*agents: str) -> list[OperationKind]:
+    def chains(*agents: str, name: str = "round") -> list[OperationKind]:
         operations = [op("r", None, 0, 99, kind=WORKFLOW)]
         for at, agent in enumerate(agents):
-            operations.append(op(f"c{at}", "r", at * 10, at * 10 + 9, kind=WORKFLOW, name="Agent workflow"))
+            operations.append(op(f"c{at}", "r", at * 10, at * 10 + 9, kind=WORKFLOW, name=name))
             operations.append(op(f"a{at}", f"c{at}", at * 10, at * 10 + 9, kind=AGENT, name=agent, agent=agent))
         execution = assembled(*operations)
         return [execution.by_id[f"c{at}"].kind for at in range(len(agents))]
 
     assert chains("A", "B", "B") == [OTHER, OTHER, OTHER]
     assert chains("A", "A") == [PHASE, PHASE]
+    assert chains("A", "A", name="Agent workflow") == [OTHER, OTHER]
 
 
 def own_spans(*, wrapped: bool) -> list[Operation]:
