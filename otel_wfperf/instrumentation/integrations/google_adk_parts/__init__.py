@@ -1,0 +1,1 @@
+"""What the integration of the Google ADK is made of."""

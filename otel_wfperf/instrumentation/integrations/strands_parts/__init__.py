@@ -1,0 +1,1 @@
+"""What the integration of Strands is made of."""
