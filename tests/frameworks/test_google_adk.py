@@ -123,12 +123,13 @@ def fail() -> str:
 TOOLS: list[Call] = [("add", {"a": 1, "b": 2, "note": SECRET}), ("add", {"a": 3, "b": 4})]
 AGENT_TREE = """\
 workflow math
-  llm scripted [tokens=10+5]
-  tool add
-    other inside
-  tool add
-    other inside
-  llm scripted [tokens=10+5]"""
+  agent math
+    llm scripted [tokens=10+5]
+    tool add
+      other inside
+    tool add
+      other inside
+    llm scripted [tokens=10+5]"""
 
 
 def calculating() -> LlmAgent:
@@ -172,7 +173,7 @@ async def test_each_run_of_a_session_is_an_execution_of_its_own(recording: Recor
         async for _ in runner.run_async(**arguments):
             pass
 
-    assert recording.trees() == ["workflow teller\n  llm scripted [tokens=10+5]"] * 2
+    assert recording.trees() == ["workflow teller\n  agent teller\n    llm scripted [tokens=10+5]"] * 2
 
 
 async def test_a_prompt_is_measured_and_compared_with_the_one_before(recording: Recording) -> None:
@@ -195,7 +196,7 @@ async def test_a_stream_tells_when_its_first_token_came_and_counts_once(recordin
     events = await run(root, run_config=RunConfig(streaming_mode=StreamingMode.SSE))
 
     assert len(events) > 4
-    assert recording.tree() == "workflow teller\n  llm scripted [tokens=10+5]"
+    assert recording.tree() == "workflow teller\n  agent teller\n    llm scripted [tokens=10+5]"
     assert recording.tokens() == root.model.served
     [call] = [each for each in recording.execution().operations if each.kind is OperationKind.LLM]
     assert 0 < (call.time_to_first_token_s or 0) <= call.duration_ns / 1e9
@@ -381,11 +382,13 @@ async def test_an_agent_called_as_a_tool_is_within_the_tool(recording: Recording
         recording.tree()
         == """\
 workflow outer
-  llm scripted [tokens=10+5]
-  tool inner
-    workflow inner
-      llm scripted [tokens=10+5]
-  llm scripted [tokens=10+5]"""
+  agent outer
+    llm scripted [tokens=10+5]
+    tool inner
+      workflow inner
+        agent inner
+          llm scripted [tokens=10+5]
+    llm scripted [tokens=10+5]"""
     )
     assert recording.tokens() == inner.model.served + outer.model.served
     assert SECRET not in recording
@@ -407,13 +410,14 @@ async def test_agents_side_by_side_are_a_group(recording: Recording) -> None:
         recording.tree()
         == """\
 workflow chain
-  agent first
-    llm scripted [tokens=10+5]
-  agent both
-    agent x [group=both]
+  agent chain
+    agent first
       llm scripted [tokens=10+5]
-    agent y [group=both]
-      llm scripted [tokens=10+5]"""
+    agent both
+      agent x [group=both]
+        llm scripted [tokens=10+5]
+      agent y [group=both]
+        llm scripted [tokens=10+5]"""
     )
 
 
@@ -427,7 +431,8 @@ async def test_an_exception_passes_unchanged_and_marks_what_failed(recording: Re
         recording.tree()
         == """\
 workflow asker [error=ConnectionError]
-  llm scripted [error=ConnectionError]"""
+  agent asker [error=ConnectionError]
+    llm scripted [error=ConnectionError]"""
     )
     recording.clear()
     with pytest.raises(ValueError, match="no"):
@@ -436,8 +441,9 @@ workflow asker [error=ConnectionError]
         recording.tree()
         == """\
 workflow caller [error=ValueError]
-  llm scripted [tokens=10+5]
-  tool fail [error=ValueError]"""
+  agent caller [error=ValueError]
+    llm scripted [tokens=10+5]
+    tool fail [error=ValueError]"""
     )
 
 

@@ -16,7 +16,7 @@ class Wrappers:
 
     * A model call in a model call of the same model (framework and provider SDK), and the HTTP request that is all
       of a model call.
-    * A run in a run of the same name: OpenLLMetry writes ``invoke_agent team`` round ``team.workflow``. Beside other
+    * A run in a run of the same name, but for an agent in its workflow: OpenLLMetry writes ``invoke_agent team`` round ``team.workflow``. Beside other
       spans only where several instrumentations speak, and then one that each wrote once.
     * A tool, agent, phase or retrieval in one of the same kind and name that covers at least 95 % of it; the request
       to run a tool elsewhere (Model Context Protocol) is that tool, however long it takes.
@@ -81,6 +81,9 @@ def _repeats(outer: Node, inner: Node) -> bool:
         return _repeats_call(outer, inner)
     same_name = outer.operation.name == inner.operation.name
     if not same_name or outer.kind not in NAMED:
+        return False
+    if outer.kind is OperationKind.WORKFLOW and inner.kind is OperationKind.AGENT:
+        # The workflow of one agent, such as Google ADK's, is named like it; what agents do must not be lost.
         return False
     if outer.kind in RUNS and inner.kind in RUNS and OperationKind.WORKFLOW in (outer.kind, inner.kind):
         return _is_only_run(outer, inner)
