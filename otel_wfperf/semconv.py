@@ -41,6 +41,7 @@ PHASE_STEP: Final = "wfperf.phase.index"  # scheduling step; equal steps ran in 
 DEPENDS_ON: Final = "wfperf.phase.depends_on"  # string[]; absent = not declared
 PARALLEL_GROUP: Final = "wfperf.parallel.group"
 PARALLEL_WIDTH: Final = "wfperf.parallel.width"  # branches (count)
+TOOL_CACHED: Final = "wfperf.tool.cached"  # bool: the result is that of an earlier call; the tool did not run
 TURN_ID: Final = "wfperf.turn.id"  # the model response that asked for this tool call
 WAIT_KIND: Final = "wfperf.wait.kind"  # queue|concurrency|rate_limit|lock|retry_backoff|human
 WAIT_RESOURCE: Final = "wfperf.wait.resource"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,11 +13,14 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 from otel_wfperf import semconv
+from otel_wfperf.instrumentation.cpu import CPU
 from otel_wfperf.instrumentation.facts import Facts
 from otel_wfperf.instrumentation.failures import count_failure
 from otel_wfperf.instrumentation.metrics import METRICS, Finished
+from otel_wfperf.instrumentation.open_spans import open_span, opened
 from otel_wfperf.instrumentation.resources import SAMPLER
 from otel_wfperf.instrumentation.tracing import tracer
 
@@ -30,6 +32,11 @@ AttributeValue: TypeAlias = "str | bool | int | float | tuple[str, ...] | tuple[
 _CALL_KEY: Final = otel_context.create_key("otel_wfperf.call")
 # Calls of models, tools and stores are what contention slows down; a phase shares the figures of the calls in it.
 _RESOURCE_KINDS: Final = frozenset({"workflow", "agent", "tool", "llm", "retrieval"})
+# Metrics count these while they last.
+_COUNTED_KINDS: Final = frozenset({"agent", "wait"})
+# Of these, metrics need more than the name.
+_DESCRIBED_KINDS: Final = frozenset({"agent", "wait", "llm"})
+_NOTHING: Final[Mapping[str, Any]] = {}
 _early_exits: list[type[BaseException]] = [GeneratorExit]
 
 
@@ -39,20 +46,18 @@ class Call(Facts):
     Attributes:
         kind: workflow, phase, agent, tool, llm, retrieval, wait or context.
         name: The subject, such as the name of the agent.
-        context: The context in which the operation's own work should run.
         outer: The operation that this one is part of; None = none.
         workflow: Name of the enclosing workflow; None = none.
         agent: Name of the enclosing agent, or of this one; None = none.
     """
 
     __slots__ = (
-        "_cpu_start_s",
+        "_around",
         "_loop",
         "_start_ns",
-        "_thread_id",
+        "_watched",
         "agent",
         "attributes",
-        "context",
         "ended",
         "kind",
         "name",
@@ -62,23 +67,28 @@ class Call(Facts):
 
     def __init__(self, kind: str, name: str, *, span: Span, context: Context, outer: Call | None) -> None:
         """Wrap a started span; use :func:`start_call`."""
-        super().__init__(span)
+        self.span = span
+        self._tokens = None
         self.kind = kind
         self.name = name
         self.outer = outer
         self.workflow: str | None = name if kind == "workflow" else outer.workflow if outer else None
         self.agent: str | None = name if kind == "agent" else outer.agent if outer else None
         self.attributes: Mapping[str, AttributeValue] = {}
-        self.context = otel_context.set_value(_CALL_KEY, self, trace.set_span_in_context(span, context))
+        self._around = context
         self.ended = False
         self._start_ns = 0
         self._loop = _running_loop()
-        self._thread_id = 0
-        self._cpu_start_s = 0.0
-        if self._loop is None:
-            # In an event loop other tasks use the same thread, and its CPU time is not this operation's.
-            self._thread_id = threading.get_ident()
-            self._cpu_start_s = time.thread_time()
+        self._watched = opened(span) if CPU.is_installed else open_span(span)
+
+    @property
+    def context(self) -> Context:
+        """The context in which the operation's own work should run.
+
+        Not kept: it leads back here, and only the garbage collector, whose runs cost the program more than all of
+        this, could free such a circle.
+        """
+        return Context({**self._around, _SPAN_KEY: self.span, _CALL_KEY: self})
 
     def end(
         self,
@@ -106,48 +116,72 @@ class Call(Facts):
             count_failure("call.end")
 
     def _end(self, error_type: str | None, attributes: Mapping[str, Any], end_ns: int) -> None:
-        cpu_time_s = self._cpu_time_s()
+        figures = self._figures()
+        span = self.span
         try:
-            self._end_span(error_type, attributes, end_ns=end_ns, cpu_time_s=cpu_time_s)
+            if span.is_recording():
+                self._end_span(error_type, {**attributes, **figures}, end_ns)
+            else:
+                span.end(end_ns)
         finally:
             # Whatever a span processor of the user raises: an agent that started is counted out.
+            describes = self.kind in _DESCRIBED_KINDS
             METRICS.finished(
                 Finished(
-                    kind=self.kind,
-                    name=self.name,
-                    workflow=self.workflow,
-                    agent=self.agent,
-                    duration_s=max(0, end_ns - self._start_ns) / 1e9,
-                    cpu_time_s=cpu_time_s,
-                    error_type=error_type,
-                    start=self.attributes,
-                    end=attributes,
-                    context=self.context,
+                    self.kind,
+                    self.name,
+                    self.workflow,
+                    self.agent,
+                    max(0, end_ns - self._start_ns) / 1e9,
+                    figures.get(semconv.CPU_TIME),
+                    error_type,
+                    self.attributes if describes else _NOTHING,
+                    attributes if describes else _NOTHING,
+                    span.get_span_context(),
                 )
             )
 
-    def _end_span(
-        self, error_type: str | None, attributes: Mapping[str, Any], *, end_ns: int, cpu_time_s: float | None
-    ) -> None:
-        if self.span.is_recording():
-            last = dict(attributes)
-            if cpu_time_s is not None:
-                last[semconv.CPU_TIME] = cpu_time_s
-            if self.kind in _RESOURCE_KINDS and SAMPLER.latest is not None:
-                last.update(SAMPLER.latest.attributes())
-                if self._loop is None:
-                    last.pop(semconv.LOOP_LAG, None)
-            if error_type is not None:
-                last[semconv.ERROR_TYPE] = error_type
-                # The type alone: messages of exceptions quote prompts and arguments.
-                self.span.set_status(Status(StatusCode.ERROR, error_type))
-            self.span.set_attributes(last)
-        self.span.end(end_ns)
+    def _end_span(self, error_type: str | None, last: dict[str, Any], end_ns: int) -> None:
+        span = self.span
+        if self.kind in _RESOURCE_KINDS:
+            last.update(_RESOURCES.attributes(in_loop=self._loop is not None))
+        if error_type is not None:
+            last[semconv.ERROR_TYPE] = error_type
+            # The type alone: messages of exceptions quote prompts and arguments.
+            span.set_status(Status(StatusCode.ERROR, error_type))
+        end_with = getattr(span, "end_with", None)
+        if end_with is not None:
+            end_with(last, end_ns)
+        else:
+            span.set_attributes(last)
+            span.end(end_ns)
 
-    def _cpu_time_s(self) -> float | None:
-        if self._loop is not None or self._thread_id != threading.get_ident():
-            return None
-        return max(0.0, time.thread_time() - self._cpu_start_s)
+    def _figures(self) -> Mapping[str, float]:
+        """Return what was added up for the operation while it lasted, as attributes."""
+        watched = self._watched
+        if watched is None:
+            return {}
+        CPU.settle(watched)
+        return watched.figures()
+
+
+class _Resources:
+    """The latest sample of the resources, spelled as attributes once for all operations that end before the next."""
+
+    def __init__(self) -> None:
+        self._sample: object = None
+        self._attributes: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {})
+
+    def attributes(self, *, in_loop: bool) -> Mapping[str, Any]:
+        sample = SAMPLER.latest
+        if sample is not self._sample:
+            found = {} if sample is None else sample.attributes()
+            without = {name: value for name, value in found.items() if name != semconv.LOOP_LAG}
+            self._attributes, self._sample = (without, found), sample
+        return self._attributes[in_loop]
+
+
+_RESOURCES: Final = _Resources()
 
 
 def start_call(
@@ -181,7 +215,8 @@ def start_call(
     call.attributes = all_attributes
     if call._loop is not None:  # noqa: SLF001
         SAMPLER.loops.watch(call._loop)  # noqa: SLF001
-    METRICS.started(kind, name, all_attributes)
+    if kind in _COUNTED_KINDS:
+        METRICS.started(kind, name, all_attributes)
     return call
 
 
@@ -198,7 +233,7 @@ def current_operation() -> Call | None:
     Hand it to code that runs in another thread or was scheduled elsewhere, which then
     passes it to :func:`attach` or to ``parent=``.
     """
-    call = otel_context.get_value(_CALL_KEY)
+    call = otel_context.get_current().get(_CALL_KEY)
     return call if isinstance(call, Call) else None
 
 
@@ -230,6 +265,7 @@ def detach(token: Token[Context]) -> None:
             token.var.reset(token)
         except ValueError:
             return
+        CPU.switched()
     else:
         otel_context.detach(token)
 

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -16,22 +17,25 @@ from opentelemetry import metrics, trace
 
 from otel_wfperf import semconv
 from otel_wfperf.errors import ConfigError
+from otel_wfperf.instrumentation.cpu import CPU
 from otel_wfperf.instrumentation.failures import failures_counted
 from otel_wfperf.instrumentation.metrics import METRICS
+from otel_wfperf.instrumentation.open_spans import OPEN_SPANS
 from otel_wfperf.instrumentation.resources import SAMPLER
 from otel_wfperf.instrumentation.settings import InstrumentationSettings
 from otel_wfperf.instrumentation.stepping_aside import step_aside_in_metrics, step_aside_in_tracing
+from otel_wfperf.instrumentation.tracing import package_version, use_tracer
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
+
+    from otel_wfperf.instrumentation.start_events import Announcer
 
 Protocol: TypeAlias = Literal["grpc", "http/protobuf"]
 
 # Source: OTLP specification, default ports.
 _DEFAULT_ENDPOINTS: Final = {"grpc": "http://127.0.0.1:4317", "http/protobuf": "http://127.0.0.1:4318"}
-# Chosen: the live view is at most this old; the SDK's default is 5 s.
-_SCHEDULE_DELAY_MS: Final = 1_000
-# Chosen: as the SDK's default; a dead sidecar costs 2,048 spans of memory, about 4 MB.
+# Chosen: half of the SDK's default; nobody waits for it, and spans wait in a queue of 2,048 (about 4 MB) meanwhile.
 _EXPORT_TIMEOUT_S: Final = 5
 _METRIC_INTERVAL_MS: Final = 15_000
 # Chosen: what a program may wait at its end for a sidecar that answers; one that does not is not waited for.
@@ -39,6 +43,8 @@ _EXIT_FLUSH_S: Final = 2.0
 _CONNECT_TIMEOUT_S: Final = 0.25
 
 _configured = threading.Lock()
+# What says which spans are open: the one that the first `configure` made, if that is wanted.
+_announcing: list[Announcer] = []
 
 
 def configure(
@@ -67,13 +73,33 @@ def configure(
     """
     if InstrumentationSettings.from_environment().disabled:
         return
-    targets = {signal: _Target.of(signal, endpoint, protocol) for signal in ("traces", "metrics")}
+    targets = {signal: _Target.of(signal, endpoint, protocol) for signal in ("traces", "metrics", "logs")}
     with failures_counted("configure"), _configured:
         _set_up(targets, service_name)
+        for announcer in _announcing:
+            announcer.start()
     METRICS.agent_capacity = agent_capacity
-    if InstrumentationSettings.from_environment().resources:
+    settings = InstrumentationSettings.from_environment()
+    if settings.resources:
         with failures_counted("resources.start"):
             SAMPLER.start()
+    if settings.cpu:
+        with failures_counted("cpu.install"):
+            CPU.install()
+
+
+def stop_watching() -> None:
+    """Take back what :func:`configure` changed in the program, and end the threads that watch it.
+
+    Providers stay: the program may write spans of its own to them, and they send what is left at its end.
+    """
+    with failures_counted("cpu.remove"):
+        CPU.remove()
+    with failures_counted("resources.stop"):
+        SAMPLER.stop()
+    for announcer in _announcing:
+        with failures_counted("start_events.stop"):
+            announcer.stop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +116,7 @@ class _Target:
 
     @classmethod
     def of(cls, signal: str, endpoint: str | None, protocol: str | None) -> _Target:
-        """Choose for ``traces`` or ``metrics``; the variable of a signal goes before the general one."""
+        """Choose for ``traces``, ``metrics`` or ``logs``; the variable of a signal goes before the general one."""
         chosen = (
             protocol
             or _variable(signal, "PROTOCOL")
@@ -143,9 +169,12 @@ def _variable(signal: str, setting: str) -> str | None:
 
 
 def _set_up(targets: Mapping[str, _Target], service_name: str | None) -> None:
+    # urllib3 closes its connections by `weakref.finalize`, whose exit handler must run after ours: so it comes first.
+    weakref.finalize(_Flush, lambda: None)
     shutdowns: list[tuple[_Target, Callable[[], None]]] = []  # the targets of two signals may be equal
     if os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "none" and _is_default(trace.get_tracer_provider()):
         shutdowns.append((targets["traces"], _set_up_tracing(targets["traces"], service_name)))
+        _start_announcing(targets["logs"])
     if os.environ.get("OTEL_METRICS_EXPORTER", "otlp") != "none" and _is_default(metrics.get_meter_provider()):
         shutdowns.append((targets["metrics"], _set_up_metrics(targets["metrics"], service_name)))
     if not shutdowns:
@@ -167,27 +196,35 @@ def _resource(service_name: str | None) -> Resource:
 
 def _set_up_tracing(target: _Target, service_name: str | None) -> Callable[[], None]:
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - as above
 
-    exporter: Any
-    if target.protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - as above
+    from otel_wfperf.instrumentation.export import span_queue  # noqa: PLC0415 - needs the SDK
+    from otel_wfperf.instrumentation.native_metrics import NATIVE_METRICS  # noqa: PLC0415 - loads every dialect
+    from otel_wfperf.instrumentation.processor import WatchingProcessor  # noqa: PLC0415 - needs the SDK
+    from otel_wfperf.instrumentation.spans import lean_tracer  # noqa: PLC0415 - needs the SDK
 
-        exporter = OTLPSpanExporter(**target.arguments())
-    else:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - as above
-            OTLPSpanExporter as HttpSpanExporter,
-        )
-
-        exporter = HttpSpanExporter(**target.arguments())
     # Our own exit handler bounds the time that the flush may take; the SDK's waits up to 30 s.
     provider = TracerProvider(resource=_resource(service_name), shutdown_on_exit=False)
-    delay_ms = None if "OTEL_BSP_SCHEDULE_DELAY" in os.environ else _SCHEDULE_DELAY_MS
-    processor = BatchSpanProcessor(exporter, schedule_delay_millis=delay_ms)
+    NATIVE_METRICS.is_wanted = os.environ.get("OTEL_METRICS_EXPORTER", "otlp") != "none"
+    processor = WatchingProcessor(span_queue(target.arguments(), target.protocol))
     provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
+    use_tracer(lean_tracer(provider, semconv.INSTRUMENTATION_SCOPE, package_version()))
     step_aside_in_tracing(provider, processor)
     return provider.shutdown
+
+
+def _start_announcing(target: _Target) -> None:
+    """Say which spans are open, unless that is not wanted."""
+    if os.environ.get("OTEL_LOGS_EXPORTER", "otlp") == "none" or not InstrumentationSettings.from_environment().live:
+        return
+    from otel_wfperf.instrumentation.start_events import Announcer, log_exporter  # noqa: PLC0415 - needs the SDK
+
+    announcer = Announcer(lambda: log_exporter(target.arguments(), target.protocol))
+    _announcing.append(announcer)
+    OPEN_SPANS.at_shutdown = announcer.stop
+    atexit.register(announcer.stop)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=announcer.after_fork_in_child)
 
 
 def _set_up_metrics(target: _Target, service_name: str | None) -> Callable[[], None]:

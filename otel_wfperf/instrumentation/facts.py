@@ -30,7 +30,7 @@ class Facts:
     def __init__(self, span: Span) -> None:
         """Know nothing yet."""
         self.span = span
-        self._tokens: dict[str, int] = {}
+        self._tokens: dict[str, int] | None = None
 
     @never_raises("call.record_tokens")
     def record_tokens(
@@ -60,10 +60,11 @@ class Facts:
             "cache_write": cache_write,
             "reasoning": reasoning,
         }
+        tokens = self._tokens = self._tokens or {}
         for part, count in given.items():
             if count:
-                self._tokens[part] = self._tokens.get(part, 0) + int(count)
-        self.span.set_attributes({_TOTALS[part]: count for part, count in self._tokens.items()})
+                tokens[part] = tokens.get(part, 0) + int(count)
+        self.span.set_attributes({_TOTALS[part]: count for part, count in tokens.items()})
 
     @never_raises("call.record_quality")
     def record_quality(self, ratio: float) -> None:
@@ -109,7 +110,7 @@ class Facts:
         from otel_wfperf.instrumentation.payload import ContentReader  # noqa: PLC0415 - hashing is loaded when used
 
         if self.span.is_recording():
-            self.span.set_attributes(ContentReader().input_attributes(value))
+            ContentReader().describe_input(self.span, value)
 
     @never_raises("call.record_output")
     def record_output(self, value: object) -> None:
@@ -117,4 +118,4 @@ class Facts:
         from otel_wfperf.instrumentation.payload import ContentReader  # noqa: PLC0415 - as above
 
         if self.span.is_recording():
-            self.span.set_attributes(ContentReader().output_attributes(value))
+            self.span.set_attributes(ContentReader().describe_output(self.span, value))

@@ -93,8 +93,11 @@ def instrument(*integrations: Integration) -> None:
 
 
 def uninstrument() -> None:
-    """Take back everything that :func:`instrument` did."""
+    """Take back everything that :func:`instrument` and ``configure`` changed; providers stay, and send what is left."""
+    from otel_wfperf.instrumentation.configuration import stop_watching  # noqa: PLC0415 - loaded when it is needed
+
     INSTRUMENTATION.remove()
+    stop_watching()
 
 
 @contextmanager

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import Lock, RLock
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from opentelemetry import metrics
+from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
+from opentelemetry.trace import SpanContext
 
 from otel_wfperf import semconv
 from otel_wfperf.instrumentation.failures import count_failure, failures_counted
@@ -29,6 +30,7 @@ _Observe: TypeAlias = Callable[[CallbackOptions], Iterable[Observation]]
 # Totals by metric and attributes.
 _Sums: TypeAlias = "Counter[tuple[str, tuple[tuple[str, Any], ...]]]"
 _TASKS: Final = frozenset({"phase", "agent", "tool"})
+_NOWHERE: Final = Context()
 
 
 class Finished(NamedTuple):
@@ -37,11 +39,11 @@ class Finished(NamedTuple):
     Attributes:
         kind: See :class:`otel_wfperf.instrumentation.call.Call`, as for the other names.
         duration_s: Length (seconds); equals the span's.
-        cpu_time_s: CPU time of the thread that ran it (seconds); None = not known.
+        cpu_time_s: CPU time of its own code, without that of operations below it (seconds); None = not known.
         error_type: None when it did not fail.
         start: Attributes given at the start.
         end: Attributes given at the end.
-        context: Holds the span, for exemplars.
+        context: The span, or what holds it, for exemplars.
     """
 
     kind: str
@@ -53,7 +55,7 @@ class Finished(NamedTuple):
     error_type: str | None
     start: Mapping[str, Any]
     end: Mapping[str, Any]
-    context: Context
+    context: Context | SpanContext
 
     def attribute(self, name: str) -> Any:
         """Look up a span attribute; None = not given."""
@@ -65,11 +67,13 @@ class WorkflowMetrics:
 
     Attributes:
         agent_capacity: How many agents may run at once (count); None = no limit is configured.
+        sources: Called before anything is recorded: who has noted something elsewhere hands it on now.
     """
 
     def __init__(self) -> None:
         """Wait for the first operation; instruments are made then."""
         self.agent_capacity: int | None = None
+        self.sources: list[Callable[[], None]] = []
         self._waiting: deque[Finished | tuple[semconv.MetricName, Mapping[str, Any]]] = deque()
         self._recording = Lock()
         self._meter: Meter | None = None
@@ -108,6 +112,9 @@ class WorkflowMetrics:
         if not self._recording.acquire(blocking=False):
             return
         try:
+            if limit is None:
+                for hand_on in self.sources:
+                    hand_on()
             self._record_waiting(len(self._waiting) if limit is None else limit)
         except Exception:  # noqa: BLE001 - a meter provider that raises is not the user's problem
             count_failure("metrics.record")
@@ -138,11 +145,14 @@ class WorkflowMetrics:
         if not isinstance(entry, Finished):
             sums[entry[0].name, tuple(entry[1].items())] += 1
             return
+        context = entry.context
+        if isinstance(context, SpanContext):
+            context = trace.set_span_in_context(trace.NonRecordingSpan(context), _NOWHERE)
         for metric, value, attributes in _measurements(entry):
             if entry.error_type is not None and semconv.ERROR_TYPE in metric.attributes:
                 attributes[semconv.ERROR_TYPE] = entry.error_type
             if metric.instrument == "histogram":
-                self._instruments[metric.name].record(value, attributes, entry.context)
+                self._instruments[metric.name].record(value, attributes, context)
             else:
                 sums[metric.name, tuple(attributes.items())] += value  # type: ignore[assignment]  # seconds, too
 
@@ -235,6 +245,9 @@ def _instruments(meter: Meter) -> dict[str, Any]:
 def _measurements(operation: Finished) -> Iterator[tuple[semconv.MetricName, float, dict[str, Any]]]:
     """Say what one operation contributes: metric, value and attributes without the error."""
     kind, duration_s = operation.kind, operation.duration_s
+    if operation.cpu_time_s is not None and operation.agent is not None:
+        # Of its own code each: what all operations of an agent used adds up.
+        yield semconv.AGENT_CPU_TIME, operation.cpu_time_s, {semconv.AGENT_NAME: operation.agent}
     if kind in _TASKS:
         yield semconv.TASKS_COMPLETED, 1, {semconv.SPAN_KIND: kind}
     if kind == "workflow":
@@ -249,8 +262,6 @@ def _measurements(operation: Finished) -> Iterator[tuple[semconv.MetricName, flo
         attributes = _known({semconv.AGENT_NAME: operation.name, semconv.REQUEST_MODEL: model})
         yield semconv.AGENT_DURATION, duration_s, attributes
         yield semconv.ACTIVE_AGENTS, -1, {semconv.AGENT_NAME: operation.name}
-        if operation.cpu_time_s is not None:
-            yield semconv.AGENT_CPU_TIME, operation.cpu_time_s, {semconv.AGENT_NAME: operation.name}
     elif kind == "tool":
         attributes = _known({semconv.TOOL_NAME: operation.name, semconv.AGENT_NAME: operation.agent})
         yield semconv.TOOL_DURATION, duration_s, attributes

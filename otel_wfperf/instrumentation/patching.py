@@ -22,13 +22,16 @@ def when_imported(module: str, run: Callable[[], None]) -> None:
 def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> Undo:
     """Replace a function of a module or class by what ``make`` returns for it.
 
+    Static and class methods that the class defines itself stay what they are; ``make`` is given the function in them.
+
     Returns:
         How to take it back. If somebody wrapped it again in the meantime, it stays where it is.
     """
     own = vars(owner).get(name, _INHERITED)
-    replacement = make(getattr(owner, name))
-    if isinstance(own, staticmethod):
-        replacement = staticmethod(replacement)
+    if isinstance(own, staticmethod | classmethod):
+        replacement = type(own)(make(own.__func__))
+    else:
+        replacement = make(getattr(owner, name))
     setattr(owner, name, replacement)
 
     def undo() -> None:

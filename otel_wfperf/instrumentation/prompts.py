@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import takewhile
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from otel_wfperf import semconv
-from otel_wfperf.conventions.content import content_hash, size_bytes
-from otel_wfperf.instrumentation.payload import ContentReader, read
+from otel_wfperf.conventions.content import size_bytes
+from otel_wfperf.instrumentation.payload import ContentReader, packed, read, sampled
 
 # Chosen: more than any context window holds today (1 million tokens), so prompts are hashed whole.
 _MAX_PROMPT_CHARS: Final = 4_000_000
@@ -19,8 +20,19 @@ _MAX_NEW_CHARS: Final = 65_536
 _MAX_SPEAKERS: Final = 1_000
 _INSTRUCTING: Final = frozenset({"system", "developer"})
 
-# Identity and length (characters) of one message's text within this process.
-Signature = tuple[int, int]
+
+class Measure(NamedTuple):
+    """What a prompt needs of one of its messages.
+
+    Attributes:
+        digest: Hash of what it says, of who says it, and of the tools that it asks for.
+        size_bytes: Length of its texts (bytes).
+        chars: The same (characters).
+    """
+
+    digest: bytes
+    size_bytes: int
+    chars: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,8 @@ class Message:
     role: str
     texts: tuple[str, ...]
     tools: tuple[str, ...] = ()
+    # Kept here, because a message that comes again is often the same object.
+    _measure: Measure | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def of_chat(cls, message: Mapping[str, Any]) -> Message:
@@ -53,15 +67,68 @@ class Message:
         """Length of the texts (bytes)."""
         return sum(map(size_bytes, self.texts))
 
-    @property
-    def signature(self) -> Signature:
-        """Compare messages of one process by this."""
-        return hash(self), sum(map(len, self.texts))
+    def measured(self, reader: ContentReader) -> Measure:
+        """Hash and count it; once, however often this is asked."""
+        measure = self._measure
+        if measure is None:
+            head = repr((self.role, self.tools)).encode(errors="backslashreplace")
+            measure = self.measured_as(sha256(b"".join((head, *map(reader.digest, self.texts)))).digest())
+        return measure
+
+    def measured_as(self, digest: bytes) -> Measure:
+        """Count it, and take what somebody hashed already for its hash."""
+        measure = Measure(digest, self.size_bytes, sum(map(len, self.texts)))
+        object.__setattr__(self, "_measure", measure)
+        return measure
+
+
+class _Prompt:
+    """What a prompt came to, so that one that goes on from it needs to be looked at from there only.
+
+    Attributes:
+        messages: Oldest first.
+        size_bytes: Length of their texts (bytes).
+        chars: The same (characters).
+        fragments: A sample of them all; None = there was too much new text to read.
+        prefix_hash: Of the messages at the start that stay the same.
+    """
+
+    __slots__ = ("_hashed", "_instructions", "chars", "fragments", "messages", "prefix_hash", "size_bytes")
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.size_bytes = 0
+        self.chars = 0
+        self.fragments: Sequence[int] | None = ()
+        self.prefix_hash = ""
+        self._hashed = sha256()
+        self._instructions = True
 
     @property
-    def canonical(self) -> list[object]:
-        """Hash this."""
-        return [self.role, self.texts, self.tools]
+    def hash(self) -> str:
+        return self._hashed.hexdigest()[:16]
+
+    def followed_by(self, messages: Sequence[Message], reader: ContentReader) -> _Prompt:
+        """Describe a prompt that begins with this one."""
+        longer = _Prompt()
+        longer.messages, longer._hashed = [*self.messages, *messages], self._hashed.copy()
+        longer.size_bytes, longer.chars = self.size_bytes, self.chars
+        longer.prefix_hash, longer._instructions = self.prefix_hash, self._instructions
+        for message in messages:
+            measure = message.measured(reader)
+            longer.size_bytes += measure.size_bytes
+            longer.chars += measure.chars
+            longer._hashed.update(measure.digest)
+            if longer._instructions:
+                # Without instructions, the first message is what may stay the same.
+                longer._instructions = message.role in _INSTRUCTING
+                if longer._instructions or not longer.prefix_hash:
+                    longer.prefix_hash = longer.hash
+        texts = [text for message in messages for text in message.texts]
+        samples = reader.samples(texts, max_new_chars=_MAX_NEW_CHARS, searched=True)
+        is_complete = self.fragments is not None and len(samples) == len(texts)
+        longer.fragments = sampled([frozenset(self.fragments or ()), *samples]) if is_complete else None
+        return longer
 
 
 class Prompts:
@@ -74,8 +141,7 @@ class Prompts:
     def __init__(self, reader: ContentReader | None = None) -> None:
         """Know no prompt yet."""
         self.reader = reader or ContentReader()
-        # Signatures of the messages, and the size (bytes), by speaker.
-        self._previous: dict[str, tuple[tuple[Signature, ...], int]] = {}
+        self._previous: dict[str, _Prompt] = {}
 
     def attributes(self, speaker: str, messages: Iterable[Message]) -> dict[str, Any]:
         """Describe a prompt as span attributes.
@@ -84,29 +150,38 @@ class Prompts:
             speaker: The agent, else the phase, that sends it; "" = neither is known.
             messages: Oldest first.
         """
-        sent = tuple(messages)
-        prompt_bytes = sum(message.size_bytes for message in sent)
-        whole = [message.canonical for message in sent]
-        system = sum(1 for _ in takewhile(lambda message: message.role in _INSTRUCTING, sent))
-        attributes: dict[str, Any] = {
-            semconv.CONTEXT_BYTES: prompt_bytes,
-            semconv.CONTEXT_MESSAGES: len(sent),
-            semconv.INPUT_BYTES: prompt_bytes,
-            semconv.PROMPT_HASH: content_hash(whole),
-            # Without instructions, the first message is what may stay the same.
-            semconv.PROMPT_PREFIX_HASH: content_hash(whole[: max(1, system)]),
-        }
-        signature = tuple(message.signature for message in sent)
+        sent = list(messages)
         previous = self._previous.pop(speaker, None)
+        goes_on = previous is not None and previous.fragments is not None and _starts_with(sent, previous.messages)
+        base = previous if previous is not None and goes_on else _Prompt()
+        prompt = base.followed_by(sent[len(base.messages) :], self.reader)
+        attributes: dict[str, Any] = {
+            semconv.CONTEXT_BYTES: prompt.size_bytes,
+            semconv.CONTEXT_MESSAGES: len(sent),
+            semconv.INPUT_BYTES: prompt.size_bytes,
+            semconv.PROMPT_HASH: prompt.hash,
+            semconv.PROMPT_PREFIX_HASH: prompt.prefix_hash or prompt.hash,
+        }
         if previous is not None:
-            attributes[semconv.CONTEXT_REUSED_RATIO] = _reused_ratio(signature, previous[0])
-            attributes[semconv.CONTEXT_GROWTH] = prompt_bytes - previous[1]
-        self._previous[speaker] = signature, prompt_bytes
-        while len(self._previous) > _MAX_SPEAKERS:
+            reused = previous.chars if goes_on else self._chars_in_both(sent, previous.messages)
+            attributes[semconv.CONTEXT_REUSED_RATIO] = reused / prompt.chars if prompt.chars else 0.0
+            attributes[semconv.CONTEXT_GROWTH] = prompt.size_bytes - previous.size_bytes
+        if prompt.fragments:
+            attributes[semconv.INPUT_FRAGMENTS] = packed(prompt.fragments)
+        self._previous[speaker] = prompt
+        if len(self._previous) > _MAX_SPEAKERS:
             self._previous.pop(next(iter(self._previous)), None)
-        texts = [text for message in sent for text in message.texts]
-        attributes.update(self.reader.input_fragments(texts, max_new_chars=_MAX_NEW_CHARS))
         return attributes
+
+    def _chars_in_both(self, now: Sequence[Message], before: Sequence[Message]) -> int:
+        """Count the characters of the messages that start both prompts."""
+        pairs = zip(now, before, strict=False)
+        same = takewhile(lambda pair: pair[0] is pair[1] or pair[0] == pair[1], pairs)
+        return sum(message.measured(self.reader).chars for message, _ in same)
+
+
+def _starts_with(messages: list[Message], start: list[Message]) -> bool:
+    return messages[: len(start)] == start
 
 
 def answer_attributes(
@@ -126,11 +201,12 @@ def answer_attributes(
         response_id: The provider's identity of the answer.
         finish_reason: Why it stopped.
     """
+    measure = answer.measured(reader)
     attributes: dict[str, Any] = {
         semconv.RESPONSE_MODEL: model,
         semconv.RESPONSE_ID: response_id,
-        semconv.OUTPUT_BYTES: answer.size_bytes,
-        semconv.OUTPUT_HASH: content_hash(answer.canonical),
+        semconv.OUTPUT_BYTES: measure.size_bytes,
+        semconv.OUTPUT_HASH: sha256(measure.digest).hexdigest()[:16],
         semconv.FINISH_REASONS: (finish_reason,) if finish_reason else None,
     }
     attributes.update(reader.output_fragments(answer.texts, max_new_chars=_MAX_NEW_CHARS))
@@ -170,14 +246,3 @@ def texts_of(value: object) -> Sequence[str]:
     if isinstance(value, str):
         return (value,)
     return () if value is None else read(value, max_chars=_MAX_PROMPT_CHARS).texts
-
-
-def _reused_ratio(now: Sequence[Signature], before: Sequence[Signature]) -> float:
-    """Share of the prompt's characters in messages that start both prompts (0..1)."""
-    total = sum(length for _, length in now)
-    reused = 0
-    for message, previous in zip(now, before, strict=False):
-        if message != previous:
-            break
-        reused += message[1]
-    return reused / total if total else 0.0

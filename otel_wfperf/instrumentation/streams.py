@@ -20,12 +20,12 @@ class Stream:
     """One iteration; this one records nothing.
 
     Attributes:
-        context: In which the generator's own code runs.
+        context: In which the generator's own code runs; None = in the consumer's, whatever that is, as without us.
     """
 
     def __init__(self, context: Context | None = None) -> None:
-        """Run in a context; None = the consumer's."""
-        self.context = otel_context.get_current() if context is None else context
+        """Run in a context."""
+        self.context = context
 
     def seen(self, item: Any) -> None:
         """Look at an item before the consumer gets it."""
@@ -65,14 +65,18 @@ def streamed(original: Callable[..., Any], begin: Callable[..., Stream]) -> Call
                 else:
                     resume = generator.__anext__ if sent is None else _bound(generator.asend, sent)
         except BaseException as error:
-            stream.end(error)
+            with failures_counted("stream.end"):
+                stream.end(error)
             raise
-        stream.end()
+        with failures_counted("stream.end"):
+            stream.end()
 
     return iterate
 
 
 async def _resumed(stream: Stream, resume: Callable[[], Any]) -> Any:
+    if stream.context is None:
+        return await resume()
     token = otel_context.attach(stream.context)
     try:
         return await resume()

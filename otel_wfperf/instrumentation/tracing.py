@@ -35,6 +35,11 @@ def tracer() -> Tracer:
     return _tracing.tracer
 
 
+def use_tracer(tracer: Tracer) -> None:
+    """Write spans with this tracer until another provider is set."""
+    _tracing.tracer = tracer
+
+
 def use_tracer_provider(provider: TracerProvider | None) -> None:
     """Write spans to this provider; None = the global one."""
     if provider is None:

@@ -87,7 +87,12 @@ def record_generator(start: Callable[[], Call], function: Callable[..., Any]) ->
 
 
 def in_context(call: Call, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """Delegate to ``generator`` as ``yield from`` does, and run it in the operation's context."""
+    """Delegate to ``generator`` as ``yield from`` does, and run it in the operation's context.
+
+    Args:
+        call: The operation; one that could not be recorded changes no context.
+        generator: What to iterate over.
+    """
     inner = _Suspended(call)
     resume: Callable[[], Any] = generator.__next__
     while True:
@@ -156,16 +161,19 @@ class _Suspended:
     """The context of a generator's own code, kept while the generator is suspended."""
 
     def __init__(self, call: Call) -> None:
-        self._context = call.context
+        # Of an operation that could not be recorded, the span is none: made current, it would hide the program's own.
+        self._context = None if call.ended else call.context
         self._token: Any = None
 
     def enter(self) -> None:
-        self._token = otel_context.attach(self._context)
+        if self._context is not None:
+            self._token = otel_context.attach(self._context)
 
     def leave(self) -> None:
-        # Spans that the generator's own code opened before the yield are current again when it goes on.
-        self._context = otel_context.get_current()
-        detach(self._token)
+        if self._context is not None:
+            # Spans that the generator's own code opened before the yield are current again when it goes on.
+            self._context = otel_context.get_current()
+            detach(self._token)
 
 
 def _throwing(throw: Callable[[BaseException], Any], error: BaseException) -> Callable[[], Any]:

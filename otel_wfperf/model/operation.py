@@ -155,6 +155,7 @@ class Operation:
             no run.
         repeats: True when another span beside it is known to tell the same, and to hold what ran: this one is to be
             taken out, and what is below it to be lifted.
+        outside: True when nothing that is about agents wrote it: HTTP, databases, the user's own spans and queues.
     """
 
     trace_id: str
@@ -207,6 +208,7 @@ class Operation:
     parent_is_remote: bool = False
     setup: bool = False
     repeats: bool = False
+    outside: bool = False
 
     @property
     def duration_ns(self) -> int:

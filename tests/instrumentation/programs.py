@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -27,3 +29,23 @@ def output_of(source: str, **environment: str) -> str:
     done = run_program(source, **environment)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.strip()
+
+
+@contextmanager
+def running_program(source: str, **environment: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run Python source, as :func:`run_program` does, which ends when its standard input does."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "LANGSMITH_"))}
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(source)],
+        env={**clean, "PYTHONPATH": str(REPOSITORY), **environment},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+            _, errors = process.communicate(timeout=60)
+            assert (process.returncode, errors) == (0, "")
+        finally:
+            process.kill()

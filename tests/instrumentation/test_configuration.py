@@ -181,11 +181,12 @@ def test_two_threads_that_configure_at_once_set_up_one_provider() -> None:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda _: otel_wfperf.configure(endpoint="http://127.0.0.1:{closed_port()}"), range(8)))
         import threading
-        print(sum("BatchSpan" in thread.name for thread in threading.enumerate()))
+        names = [thread.name for thread in threading.enumerate()]
+        print(names.count("otel-wfperf-spans"), names.count("otel-wfperf-live"))
         """
     )
 
-    assert answer == "1"
+    assert answer == "1 1"
 
 
 @pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"])
@@ -217,3 +218,61 @@ atexit.register(setattr, threading.Thread, "start", refuse)
     )
 
     assert sorted(paths) == ["/v1/metrics", "/v1/traces"]
+
+
+@pytest.mark.parametrize("variable", ["OTEL_WFPERF_LIVE", "OTEL_LOGS_EXPORTER"])
+def test_start_events_can_be_switched_off(variable: str) -> None:
+    answer = output_of(
+        f"""
+        import otel_wfperf, threading
+        otel_wfperf.configure(endpoint="http://127.0.0.1:{closed_port()}")
+        print([thread.name for thread in threading.enumerate() if thread.name == "otel-wfperf-live"])
+        """,
+        **{variable: "false" if variable == "OTEL_WFPERF_LIVE" else "none"},
+    )
+
+    assert answer == "[]"
+
+
+def test_cpu_time_can_be_left_alone() -> None:
+    program = f"""
+        import asyncio, otel_wfperf
+        before = asyncio.Handle._run
+        otel_wfperf.configure(endpoint="http://127.0.0.1:{closed_port()}")
+        print(asyncio.Handle._run is before)
+        """
+
+    assert output_of(program) == "False"
+    assert output_of(program, OTEL_WFPERF_CPU="false") == "True"
+    assert output_of(program, OTEL_WFPERF_RESOURCES="false") == "False"
+
+
+def test_uninstrumenting_restores_the_program_and_leaves_no_thread_that_watches_it() -> None:
+    answer = output_of(
+        f"""
+        import asyncio, concurrent.futures, threading
+        import otel_wfperf
+        from opentelemetry import trace
+
+        def patched():
+            return (asyncio.Handle._run, asyncio.BaseEventLoop.create_task, concurrent.futures.ThreadPoolExecutor.submit)
+
+        def watching():
+            names = {{"otel-wfperf-live", "otel-wfperf-resources"}}
+            return sorted(thread.name for thread in threading.enumerate() if thread.name in names)
+
+        before = patched()
+        for _ in range(2):
+            otel_wfperf.configure(endpoint="http://127.0.0.1:{closed_port()}")
+            otel_wfperf.instrument()
+            print(watching(), [one is other for one, other in zip(patched(), before)])
+            otel_wfperf.uninstrument()
+            print(watching(), patched() == before)
+        otel_wfperf.configure()
+        trace.get_tracer_provider().shutdown()
+        print(watching())
+        """
+    )
+
+    both = "['otel-wfperf-live', 'otel-wfperf-resources'] [False, False, False]\n[] True\n"
+    assert answer == f"{both}{both}['otel-wfperf-resources']"

@@ -227,8 +227,8 @@ def test_messages_that_cannot_be_read_cost_their_description_only(
         raise RuntimeError("ours")
 
     exporter.clear()
-    monkeypatch.setattr("otel_wfperf.instrumentation.prompts.read", fail)
-    monkeypatch.setattr("otel_wfperf.instrumentation.prompts.content_hash", fail)
+    monkeypatch.setattr("otel_wfperf.instrumentation.payload.read", fail)
+    monkeypatch.setattr("otel_wfperf.instrumentation.prompts.sha256", fail)
     ScriptedModel(messages=iter([answer("a")])).invoke("hi")
 
     assert [span.name for span in exporter.get_finished_spans()] == ["chat scripted-1"]

@@ -95,7 +95,7 @@ def test_a_run_that_is_open_when_we_leave_still_ends(recorded: Recorded) -> None
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-@pytest.mark.parametrize("where", ["start_call", "Call.end", "content_hash"])
+@pytest.mark.parametrize("where", ["start_call", "Call.end", "content"])
 def test_our_own_failures_never_reach_the_program(
     where: str, call: Callable[[State], Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -107,7 +107,7 @@ def test_our_own_failures_never_reach_the_program(
     elif where == "Call.end":
         monkeypatch.setattr("otel_wfperf.instrumentation.call.METRICS.finished", fail)
     else:
-        monkeypatch.setattr("otel_wfperf.instrumentation.payload.content_hash", fail)
+        monkeypatch.setattr("otel_wfperf.instrumentation.payload.read", fail)
     before = sum(failure_counts().values())
 
     result = call({"seen": []})

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from otel_wfperf import semconv
+from otel_wfperf.analysis import fragments
 from otel_wfperf.analysis.fragments import SAMPLE_SIZES, merged, shares_content, unpacked
-from otel_wfperf.conventions.content import fragments_of
-from otel_wfperf.instrumentation.payload import MAX_CHARS, MAX_VALUES, ContentReader, read
+from otel_wfperf.conventions.content import content_hash, fragments_of
+from otel_wfperf.instrumentation.payload import MAX_CHARS, MAX_VALUES, ContentReader, hash_of, packed, read, sampled
+from otel_wfperf.instrumentation.walk import Known
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -141,3 +143,75 @@ def test_of_a_large_state_only_a_part_is_read() -> None:
 
     assert not payload.is_complete
     assert len(payload.texts) <= MAX_VALUES
+
+
+@settings(deadline=None)
+@given(JSON)
+def test_a_hash_is_that_of_the_sidecar(value: Any) -> None:
+    assert hash_of(value) == content_hash(value)
+
+
+@given(st.lists(st.frozensets(st.integers(0, 3 * 2**32 - 1), max_size=90), max_size=6))
+def test_fragments_are_sampled_and_packed_as_in_the_sidecar(samples: list[frozenset[int]]) -> None:
+    assert frozenset(sampled(samples)) == merged(samples)
+    assert packed(sampled(samples)) == fragments.packed(merged(samples))
+
+
+LISTS = st.lists(st.text(max_size=5), max_size=20) | st.lists(st.floats(allow_nan=False) | st.text(), max_size=20)
+
+
+@settings(deadline=None)
+@given(lists=st.lists(LISTS, max_size=3), in_part=st.booleans())
+def test_what_was_read_before_reads_the_same(lists: list[list[Any]], *, in_part: bool) -> None:
+    known = Known()
+    for value in [*lists, *lists]:
+        assert read(value, known=known, in_part=in_part) == read(value, in_part=in_part)
+
+
+def test_a_list_that_changes_is_read_again() -> None:
+    known, texts = Known(), [f"text {number}" for number in range(20)]
+    read(texts, known=known)
+    texts[3] = "other"
+
+    assert read(texts, known=known) == read(texts)
+
+
+def test_a_message_that_changes_is_read_again() -> None:
+    messages = pytest.importorskip("langchain_core.messages")
+    reader, message = ContentReader(), messages.AIMessage("first")
+    first = reader.message(message)
+    assert reader.message(message) is first
+    message.content = "second"
+
+    assert reader.message(message).texts == ["second"]
+    message.tool_calls.append({"name": "search", "args": {"query": "third"}, "id": "1"})
+    assert reader.message(message).texts == ["third", "second"]
+
+
+def test_a_message_that_is_gone_is_not_taken_for_the_next_one_in_its_place() -> None:
+    messages = pytest.importorskip("langchain_core.messages")
+    reader = ContentReader()
+
+    assert [list(reader.message(messages.HumanMessage(f"number {n}")).texts) for n in range(50)] == [
+        [f"number {n}"] for n in range(50)
+    ]
+
+
+def test_a_large_input_is_given_up_at_once_and_some_of_a_large_result_is_read() -> None:
+    texts = [f"{number} " + "x" * 4_000 for number in range(100)]
+
+    assert read(texts, in_part=False).texts == []
+    assert 0 < len(read(texts).texts) < 100
+    assert ContentReader().input_attributes({"documents": texts}) == {}
+
+
+def test_a_class_of_text_of_the_users_own_counts_as_text() -> None:
+    class Loud(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            raise AssertionError("asked for a hash")
+
+    payload = read([Loud("hello")])
+    assert payload.texts == ["hello"]
+    assert type(payload.texts[0]) is str

@@ -67,6 +67,14 @@ async def test_what_the_consumer_sends_throws_and_closes_reaches_the_generator()
     assert log == ["sent", "thrown", None]
 
 
+async def test_a_stream_that_is_not_recorded_sees_what_its_consumer_sets_between_items() -> None:
+    stream = streamed(numbers, lambda *_, **__: Stream())(2, log=[])
+    assert (await anext(stream))[1] is None
+    token = otel_context.attach(otel_context.set_value(KEY, "consumer"))
+    assert (await anext(stream))[1] == "consumer"
+    otel_context.detach(token)
+
+
 async def test_an_exception_ends_the_stream_and_passes_unchanged() -> None:
     error = ValueError("x")
     log: list[Any] = []
@@ -89,11 +97,16 @@ async def test_a_failure_of_ours_is_counted_and_hurts_nobody() -> None:
         def seen(self, item: Any) -> None:
             raise RuntimeError(item)
 
+        def end(self, error: BaseException | None = None) -> None:
+            raise RuntimeError(error)
+
     before = failure_counts().get("stream.seen", 0)
+    before_end = failure_counts().get("stream.end", 0)
     items = [item async for item in streamed(numbers, lambda *_, **__: Broken())(2, log=[])]
 
     assert len(items) == 2
     assert failure_counts()["stream.seen"] == before + 2
+    assert failure_counts()["stream.end"] == before_end + 1
 
 
 def test_the_function_is_still_a_generator_function_of_the_same_signature() -> None:

@@ -25,7 +25,9 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from otel_wfperf.instrumentation.call import Call, add_early_exit, attach, remove_early_exit
+from opentelemetry import context as otel_context
+
+from otel_wfperf.instrumentation.call import Call, add_early_exit, attach, detach, remove_early_exit
 from otel_wfperf.instrumentation.integration import Coverage
 from otel_wfperf.instrumentation.others import announce
 from otel_wfperf.instrumentation.patching import Undo, replace
@@ -143,8 +145,14 @@ class LangGraphIntegration:
     def _inside(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         def generate(*args: Any, **kwargs: Any) -> Any:
-            with attach(self._model_call(kwargs)):
+            call = self._model_call(kwargs)
+            if call is None:
                 return original(*args, **kwargs)
+            token = otel_context.attach(call.context)
+            try:
+                return original(*args, **kwargs)
+            finally:
+                detach(token)
 
         return generate
 

@@ -29,6 +29,9 @@ class RunCallbacks(BaseCallbackHandler):
     """
 
     run_inline = True
+    # What LangChain asks before each event; properties in its base class. Custom events and retries are not read here.
+    ignore_chain = ignore_llm = ignore_chat_model = ignore_agent = ignore_retriever = False
+    ignore_custom_event = ignore_retry = True
     # The one flag that makes LangChain re-raise what a handler raises stays off.
     raise_error = False
 
@@ -57,16 +60,6 @@ class RunCallbacks(BaseCallbackHandler):
     def stop(self) -> None:
         """Record no further run; those that are open still end."""
         self._active = False
-
-    @property
-    def ignore_custom_event(self) -> bool:
-        """Tell LangChain not to call for events that are not read here."""
-        return True
-
-    @property
-    def ignore_retry(self) -> bool:
-        """As above."""
-        return True
 
     @never_raises("langchain.attach")
     def attach(self, config: Mapping[str, Any]) -> None:
@@ -100,11 +93,17 @@ class RunCallbacks(BaseCallbackHandler):
             run.end(error)
 
 
-def result_attributes(run: Run, value: object) -> dict[str, Any]:
-    """Describe what a run returned, if its operation is recorded."""
+def describe_input(run: Run, value: object, *, hashed: bool = True) -> None:
+    """Describe what a run was given, if its operation is recorded."""
+    if run.call is not None and run.call.span.is_recording():
+        run.execution.content.describe_input(run.call.span, value, hashed=hashed)
+
+
+def describe_output(run: Run, value: object) -> Mapping[str, Any]:
+    """Describe what a run returned, if its operation is recorded; return what is to be set when that ends."""
     if run.call is None or not run.call.span.is_recording():
         return {}
-    return run.execution.content.output_attributes(value)
+    return run.execution.content.describe_output(run.call.span, value)
 
 
 def runnable_name(serialized: Mapping[str, Any] | None) -> str:

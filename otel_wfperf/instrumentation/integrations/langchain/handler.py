@@ -8,7 +8,12 @@ from uuid import UUID
 
 from otel_wfperf import semconv
 from otel_wfperf.instrumentation.failures import never_raises
-from otel_wfperf.instrumentation.integrations.langchain.callbacks import result_attributes, runnable_name, without_none
+from otel_wfperf.instrumentation.integrations.langchain.callbacks import (
+    describe_input,
+    describe_output,
+    runnable_name,
+    without_none,
+)
 from otel_wfperf.instrumentation.integrations.langchain.models import ModelCallbacks
 
 
@@ -38,8 +43,8 @@ class WorkflowHandler(ModelCallbacks):
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
         """End a chain."""
         run = self.runs.remove(run_id)
-        if run is not None:
-            run.end(attributes=result_attributes(run, outputs))
+        if run is not None and run.call is not None:
+            run.end(attributes=None if run.is_step_of_agent else describe_output(run, outputs))
 
     @never_raises("langchain.on_chain_error")
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
@@ -70,9 +75,8 @@ class WorkflowHandler(ModelCallbacks):
             semconv.TOOL_CALL_ID: tool_call_id,
             semconv.TURN_ID: run.execution.turns.pop(tool_call_id, None) if tool_call_id else None,
         }
-        if run.is_recording:
-            attributes.update(run.execution.content.input_attributes(input_str if inputs is None else inputs))
         run.call = run.begin("tool", run.name, f"execute_tool {run.name}", without_none(attributes))
+        describe_input(run, input_str if inputs is None else inputs)
 
     @never_raises("langchain.on_tool_end")
     def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
@@ -81,7 +85,7 @@ class WorkflowHandler(ModelCallbacks):
         if run is not None:
             # ToolNode and handle_tool_error turn exceptions into messages for the model.
             failed = getattr(output, "status", None) == "error"
-            result = result_attributes(run, getattr(output, "content", output))
+            result = describe_output(run, getattr(output, "content", output))
             run.end(error_type="tool_error" if failed else None, attributes=result)
 
     @never_raises("langchain.on_tool_error")
@@ -105,19 +109,16 @@ class WorkflowHandler(ModelCallbacks):
         run = self.start(run_id, parent_run_id, name or runnable_name(serialized), metadata)
         if run is None:
             return
-        attributes = {
-            semconv.OPERATION_NAME: semconv.RETRIEVAL,
-            semconv.DATA_SOURCE_ID: run.name,
-            **run.execution.content.input_attributes(query),
-        }
+        attributes = {semconv.OPERATION_NAME: semconv.RETRIEVAL, semconv.DATA_SOURCE_ID: run.name}
         run.call = run.begin("retrieval", run.name, f"retrieval {run.name}", attributes)
+        describe_input(run, query)
 
     @never_raises("langchain.on_retriever_end")
     def on_retriever_end(self, documents: Any, *, run_id: UUID, **_: Any) -> None:
         """End a retrieval."""
         run = self.runs.remove(run_id)
         if run is not None:
-            run.end(attributes=result_attributes(run, documents))
+            run.end(attributes=describe_output(run, documents))
 
     @never_raises("langchain.on_retriever_error")
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:

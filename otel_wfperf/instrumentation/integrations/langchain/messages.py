@@ -2,42 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
+from otel_wfperf import semconv
+from otel_wfperf.instrumentation.known_messages import KnownMessages
 from otel_wfperf.instrumentation.payload import ContentReader
-from otel_wfperf.instrumentation.prompts import Message, answer_attributes, texts_of, usage_attributes
+from otel_wfperf.instrumentation.prompts import Message, answer_attributes, usage_attributes
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
 
 
-def message_of(message: BaseMessage) -> Message:
-    """Read a message."""
-    calls = getattr(message, "tool_calls", None) or ()
-    arguments = [text for call in calls for text in texts_of(call.get("args"))]
-    return Message(
-        message.type, (*texts_of(message.content), *arguments), tuple(str(call.get("name")) for call in calls)
-    )
+class Conversation:
+    """The messages of one execution, each read once."""
+
+    __slots__ = ("_known", "_latest", "_reader")
+
+    def __init__(self, reader: ContentReader) -> None:
+        """Know no message yet.
+
+        Args:
+            reader: Reads their content.
+        """
+        self._reader = reader
+        self._known: KnownMessages[Message] = KnownMessages()
+        self._latest: tuple[Sequence[BaseMessage], list[Message]] = ((), [])
+
+    def read(self, message: BaseMessage) -> Message:
+        """Read a message, unless it was read before."""
+        stored = vars(message)
+        found = self._known.find(message, stored)
+        if found is not None:
+            return found
+        read = self._reader.message(message)
+        calls = stored.get("tool_calls") or ()
+        found = Message(message.type, tuple(read.texts), tuple([str(call.get("name")) for call in calls]))
+        found.measured_as(read.digest.encode())
+        return self._known.remember(message, stored, found)
+
+    def answer_attributes(self, result: LLMResult) -> dict[str, Any]:
+        """Describe what the answer of a model says as span attributes."""
+        message = response_message(result)
+        if message is not None:
+            return answer_attributes(self.read(message), self._reader)
+        generation = result.generations[0][0] if result.generations and result.generations[0] else None
+        return answer_attributes(Message("ai", (str(getattr(generation, "text", "")),)), self._reader)
+
+    def read_all(self, messages: Sequence[BaseMessage]) -> list[Message]:
+        """Read a prompt; one that goes on from the one before it is read from there."""
+        before, found = self._latest
+        goes_on = len(messages) >= len(before) and all(map(is_, messages, before))
+        found = found + list(map(self.read, messages[len(before) :])) if goes_on else list(map(self.read, messages))
+        self._latest = tuple(messages), found
+        return found
 
 
-def response_attributes(result: LLMResult, reader: ContentReader) -> dict[str, Any]:
-    """Describe the answer of a model as span attributes."""
+def response_attributes(result: LLMResult) -> dict[str, Any]:
+    """Describe the answer of a model as span attributes, but for what it says."""
     message = response_message(result)
-    generation = result.generations[0][0] if result.generations and result.generations[0] else None
     metadata: Mapping[str, Any] = getattr(message, "response_metadata", None) or {}
-    info: Mapping[str, Any] = getattr(generation, "generation_info", None) or {}
-    answer = message_of(message) if message is not None else Message("ai", (str(getattr(generation, "text", "")),))
-    reason = metadata.get("finish_reason") or metadata.get("stop_reason") or info.get("finish_reason")
-    attributes = answer_attributes(
-        answer,
-        reader,
-        model=metadata.get("model_name") or metadata.get("model"),
-        response_id=response_id(message),
-        finish_reason=reason if isinstance(reason, str) else None,
-    )
-    return attributes | _token_attributes(message, result)
+    reason = metadata.get("finish_reason") or metadata.get("stop_reason")
+    if reason is None and result.generations and result.generations[0]:
+        reason = (getattr(result.generations[0][0], "generation_info", None) or {}).get("finish_reason")
+    attributes = {
+        semconv.RESPONSE_MODEL: metadata.get("model_name") or metadata.get("model"),
+        semconv.RESPONSE_ID: response_id(message),
+        semconv.FINISH_REASONS: (reason,) if isinstance(reason, str) and reason else None,
+    }
+    known = {name: value for name, value in attributes.items() if value is not None}
+    return known | _token_attributes(message, result)
 
 
 def response_message(result: LLMResult) -> BaseMessage | None:

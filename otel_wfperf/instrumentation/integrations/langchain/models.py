@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -11,10 +11,10 @@ from opentelemetry.trace import SpanKind
 
 from otel_wfperf import semconv
 from otel_wfperf.instrumentation.call import start_call
+from otel_wfperf.instrumentation.describing import describe
 from otel_wfperf.instrumentation.failures import failures_counted, never_raises
 from otel_wfperf.instrumentation.integrations.langchain.callbacks import RunCallbacks, runnable_name, without_none
 from otel_wfperf.instrumentation.integrations.langchain.messages import (
-    message_of,
     response_attributes,
     response_id,
     response_message,
@@ -49,7 +49,7 @@ class ModelCallbacks(RunCallbacks):
         run = self.start(run_id, parent_run_id, runnable_name(serialized), metadata)
         if run is not None:
             self._start_model(run, semconv.CHAT, kwargs.get("invocation_params") or {})
-            self._describe(run, map(message_of, messages[0] if messages else ()))
+            self._describe(run, messages[0] if messages else ())
 
     @never_raises("langchain.on_llm_start")
     def on_llm_start(
@@ -66,7 +66,7 @@ class ModelCallbacks(RunCallbacks):
         run = self.start(run_id, parent_run_id, runnable_name(serialized), metadata)
         if run is not None:
             self._start_model(run, semconv.TEXT_COMPLETION, kwargs.get("invocation_params") or {})
-            self._describe(run, [Message("human", (prompts[0] if prompts else "",))])
+            self._describe(run, None, prompts[0] if prompts else "")
 
     @never_raises("langchain.on_llm_new_token")
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **_: Any) -> None:
@@ -93,7 +93,9 @@ class ModelCallbacks(RunCallbacks):
         with failures_counted("langchain.response"):
             self._remember_turn(run, response_message(response), fallback=str(run_id))
             if run.call.span.is_recording():
-                attributes = response_attributes(response, run.execution.content)
+                attributes = response_attributes(response)
+                conversation = run.execution.conversation
+                describe(run.call.span, lambda: conversation.answer_attributes(response))
         if run.first_token_ns:
             attributes[semconv.TIME_TO_FIRST_CHUNK] = (run.first_token_ns - run.start_ns) / 1e9
         run.end(attributes=attributes)
@@ -132,8 +134,15 @@ class ModelCallbacks(RunCallbacks):
         )
 
     @never_raises("langchain.prompt")
-    def _describe(self, run: Run, messages: Iterable[Message]) -> None:
-        if run.call is None or not run.call.span.is_recording():
+    def _describe(self, run: Run, messages: Sequence[BaseMessage] | None, prompt: str = "") -> None:
+        """Describe the prompt: messages, or the text of a model that completes text."""
+        call, execution = run.call, run.execution
+        if call is None or not call.span.is_recording():
             return
-        speaker = run.call.agent or run.node or ""
-        run.call.span.set_attributes(run.execution.prompts.attributes(speaker, messages))
+        speaker, said = call.agent or run.node or "", None if messages is None else tuple(messages)
+
+        def attributes() -> dict[str, Any]:
+            read = [Message("human", (prompt,))] if said is None else execution.conversation.read_all(said)
+            return execution.prompts.attributes(speaker, read)
+
+        describe(call.span, attributes)

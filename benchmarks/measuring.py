@@ -1,0 +1,78 @@
+"""One measurement: a recorder and a workload in this process, which does nothing else."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from benchmarks.recorders import RECORDERS
+from benchmarks.workloads import WORKLOADS, build_chain, documents_state
+
+WARM_UP_RUNS: Final = 5
+# Long enough for caches, queues and the allocator to be as they stay.
+SETTLED_RUNS: Final = 1_000
+GROWTH_NODES: Final = 5
+_PAGE_BYTES: Final = resource.getpagesize()
+
+
+def measure(recorder: str, workload: str, *, size_bytes: int, runs: int) -> dict[str, float]:
+    """Time some runs (milliseconds for each run).
+
+    Returns:
+        ``run_ms``: Median wall time of a run.
+        ``wall_ms``: Wall time of all runs and of sending what they recorded, divided by their number.
+        ``cpu_ms``: The same of CPU time, of all threads of the process.
+    """
+    flush = RECORDERS[recorder].start()
+    graph = WORKLOADS[workload].build()
+    states = [WORKLOADS[workload].state(size_bytes, run) for run in range(WARM_UP_RUNS + runs)]
+    for given in states[:WARM_UP_RUNS]:
+        graph.invoke(given)
+    if RECORDERS[recorder].is_heard:
+        flush()
+    times_s = []
+    cpu_start_s, wall_start_s = time.process_time(), time.perf_counter()
+    for given in states[WARM_UP_RUNS:]:
+        start_s = time.perf_counter()
+        graph.invoke(given)
+        times_s.append(time.perf_counter() - start_s)
+    if RECORDERS[recorder].is_heard:
+        # Without a receiver this waits for time limits, which is nobody's cost.
+        flush()
+    wall_s, cpu_s = time.perf_counter() - wall_start_s, time.process_time() - cpu_start_s
+    return {
+        "run_ms": statistics.median(times_s) * 1000,
+        "wall_ms": wall_s * 1000 / runs,
+        "cpu_ms": cpu_s * 1000 / runs,
+    }
+
+
+def measure_growth(recorder: str, *, runs: int) -> dict[str, float]:
+    """Run a small chain very often; say how much memory came on top after the first thousand runs.
+
+    Returns:
+        ``resident_mib``: Growth of the resident set (MiB).
+        ``blocks``: Growth of the number of allocated Python objects (count).
+    """
+    RECORDERS[recorder].start()
+    graph = build_chain(GROWTH_NODES)
+    before = (0, 0)
+    for run in range(runs):
+        if run == min(SETTLED_RUNS, runs // 2):
+            before = _memory()
+        graph.invoke(documents_state(200, run))
+    after = _memory()
+    return {"resident_mib": (after[0] - before[0]) / 2**20, "blocks": after[1] - before[1]}
+
+
+def _memory() -> tuple[int, int]:
+    """Return the resident set (bytes) and the allocated blocks (count) once queues have been emptied."""
+    time.sleep(2.5)
+    gc.collect()
+    resident_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return resident_pages * _PAGE_BYTES, sys.getallocatedblocks()
