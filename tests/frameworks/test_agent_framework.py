@@ -3,11 +3,12 @@
 import asyncio
 import gc
 import time
-from collections.abc import Iterator
-from typing import Never
+from collections.abc import Iterator, Mapping
+from typing import Any, Never
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.trace import Span
 from opentelemetry.trace import StatusCode
 
 pytest.importorskip("agent_framework")
@@ -21,6 +22,7 @@ from agent_framework import (
 )
 
 import otel_wfperf
+from otel_wfperf import semconv
 from otel_wfperf.instrumentation.installing import instrumented
 from otel_wfperf.instrumentation.integrations.agent_framework import AgentFrameworkIntegration
 from otel_wfperf.model import OperationKind
@@ -105,6 +107,35 @@ async def test_what_executors_are_given_and_say_is_known_by_size(recording: Reco
     split = next(phase for phase in execution.of_kind(OperationKind.PHASE) if phase.name == "split")
     assert (split.input_bytes, split.output_bytes) == (4, 4)
     assert execution.root.output_bytes == len("2 answers")
+
+
+class Talker(Executor):
+    @handler
+    async def go(self, message: str, ctx: WorkflowContext[Never, str]) -> None:
+        for number in range(200):
+            await ctx.yield_output(f"{message} {number:03}")
+
+
+async def test_what_is_said_piece_by_piece_is_described_once(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talker = Talker(id="talker")
+    workflow = WorkflowBuilder(start_executor=talker, name="talks", output_from=[talker]).build()
+    described: list[str] = []
+    original = Span.set_attributes
+
+    def set_attributes(span: Span, attributes: Mapping[str, Any]) -> None:
+        described.extend(name for name in attributes if name == semconv.OUTPUT_BYTES)
+        original(span, attributes)
+
+    monkeypatch.setattr(Span, "set_attributes", set_attributes)
+    async for _ in workflow.run("say", stream=True):
+        pass
+
+    execution = recording.execution()
+    [phase] = execution.of_kind(OperationKind.PHASE)
+    assert (phase.output_bytes, execution.root.output_bytes) == (200 * len("say 000"), 200 * len("say 000"))
+    assert len(described) == 2
 
 
 async def test_a_workflow_in_a_workflow_is_below_its_executor(recording: Recording) -> None:

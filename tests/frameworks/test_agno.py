@@ -2,6 +2,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from textwrap import dedent
 from typing import Any
 
@@ -12,21 +13,24 @@ os.environ["AGNO_TELEMETRY"] = "false"
 pytest.importorskip("agno")
 import openai
 from agno.agent import Agent
+from agno.db.in_memory import InMemoryDb
 from agno.exceptions import ModelProviderError
 from agno.models.openai import OpenAIChat
 from agno.run.base import RunStatus
 from agno.run.workflow import WorkflowCompletedEvent
 from agno.team import Team
-from agno.tools.function import FunctionCall
-from agno.workflow import Parallel, Step, Workflow
+from agno.tools.function import Function, FunctionCall
+from agno.workflow import Condition, Loop, Parallel, Router, Step, Steps, Workflow
 from agno.workflow.types import HumanReview, OnError, StepInput, StepOutput
 
-from otel_wfperf import current_operation
+from otel_wfperf import current_operation, semconv
+from otel_wfperf.instrumentation.failures import failure_counts
 from otel_wfperf.instrumentation.installing import INSTRUMENTATION, instrumented
 from otel_wfperf.instrumentation.integrations.agno import AgnoIntegration
+from otel_wfperf.instrumentation.integrations.agno_parts import running as running_parts
 from otel_wfperf.model import OperationKind, TokenUsage
 from tests.frameworks.model_server import Answer, ModelServer, ToolCall
-from tests.frameworks.recording import Recording
+from tests.frameworks.recording import Recording, global_exporter, tree
 
 TRACER = trace.get_tracer("user")
 USED = TokenUsage(input=12, output=3, cache_read=4, reasoning=1)
@@ -101,6 +105,114 @@ def test_an_async_run_and_streams_give_the_same(recording: Recording) -> None:
     assert isinstance(events[-1], WorkflowCompletedEvent)
     assert isinstance(async_events[-1], WorkflowCompletedEvent)
     assert recording.trees() == [RESEARCH] * 3
+
+
+def test_a_stream_that_is_asked_for_by_position_is_recorded_while_it_is_read(recording: Recording) -> None:
+    position = list(inspect.signature(Workflow.run).parameters).index("stream") - 2
+
+    list(research().run("a", *[None] * position, True))  # noqa: FBT003 - that is what is tested
+
+    assert recording.tree() == RESEARCH
+
+
+def test_blocks_are_phases_and_only_a_branch_itself_is_in_the_group(recording: Recording) -> None:
+    workflow = Workflow(
+        name="blocks",
+        steps=[
+            Parallel(
+                Steps(name="sequence", steps=[Step(name="a", executor=work), Step(name="b", executor=work)]),
+                Loop(name="loop", steps=[Step(name="c", executor=work)], max_iterations=2),
+                Condition(name="condition", evaluator=True, steps=[Step(name="d", executor=work)]),
+                work,
+                name="both",
+            ),
+            Router(
+                name="router",
+                choices=[Step(name="e", executor=work), Step(name="f", executor=work)],
+                selector=lambda step_input, step_choices: [step_choices[1]],  # noqa: ARG005 - called by these names
+            ),
+        ],
+        telemetry=False,
+    )
+
+    workflow.run("a")
+
+    assert tree(recording.execution(), hide=frozenset({OperationKind.OTHER})) == lines("""
+        workflow blocks
+          phase both
+            phase condition [group=both]
+              phase d
+            phase loop [group=both]
+              phase c
+              phase c
+            phase sequence [group=both]
+              phase a
+              phase b
+            phase work [group=both]
+          phase router
+            phase f
+    """)
+    widths = {(span.attributes or {}).get(semconv.PARALLEL_WIDTH) for span in recording.spans}
+    assert widths == {None, 4}
+
+
+@pytest.mark.parametrize("way", ["sync", "stream", "async", "async stream"])
+def test_a_run_that_is_continued_after_a_pause_is_recorded_again(recording: Recording, way: str) -> None:
+    workflow = Workflow(
+        name="paused",
+        steps=[Step(name="ask", executor=work, human_review=HumanReview(requires_confirmation=True))],
+        db=InMemoryDb(),
+        telemetry=False,
+    )
+    paused = workflow.run("a")
+    assert paused.status is RunStatus.paused
+    for requirement in paused.active_step_requirements:
+        requirement.confirm()
+    recording.clear()
+
+    async def running() -> list[Any]:
+        if way == "async":
+            return [await workflow.acontinue_run(paused)]
+        return [event async for event in await workflow.acontinue_run(paused, stream=True, stream_events=True)]
+
+    assert inspect.iscoroutinefunction(Workflow.acontinue_run)
+    if "async" in way:
+        asyncio.run(running())
+    elif way == "stream":
+        list(workflow.continue_run(paused, stream=True, stream_events=True))
+    else:
+        assert workflow.continue_run(paused).status is RunStatus.completed
+
+    assert recording.tree() == "workflow paused\n  phase ask\n    other inside"
+
+
+def test_a_run_that_could_not_be_recorded_leaves_the_program_s_own_span_current(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    global_exporter()
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OSError
+
+    monkeypatch.setattr(running_parts, "start_workflow", fail)
+    seen: list[Any] = []
+
+    def look(step_input: StepInput) -> StepOutput:
+        seen.append(trace.get_current_span())
+        return StepOutput(content=step_input.input)
+
+    async def streamed(workflow: Workflow) -> list[Any]:
+        return [event async for event in workflow.arun("a", stream=True, stream_events=True)]
+
+    with TRACER.start_as_current_span("program") as span:
+        workflow = Workflow(name="looking", steps=[Step(name="look", executor=look)], telemetry=False)
+        workflow.run("a")
+        list(workflow.run("a", stream=True, stream_events=True))
+        asyncio.run(workflow.arun("a"))
+        asyncio.run(streamed(workflow))
+
+    assert [each is span for each in seen] == [True] * 4
+    assert failure_counts()["agno.start"] == 4
 
 
 def test_branches_are_under_their_run_over_many_runs(recording: Recording) -> None:
@@ -264,6 +376,65 @@ def test_an_agent_s_calls_of_models_and_tools_are_below_it_with_exact_tokens(
     assert second.context is not None
     assert (second.context.reused_ratio or 0) > 0
     assert "secret" not in recording
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_an_agent_asks_a_model_after_a_confirmation_is_below_it(
+    recording: Recording, model_server: ModelServer, client: openai.OpenAI, *, is_async: bool
+) -> None:
+    confirmed = Function.from_callable(search)
+    confirmed.requires_confirmation = True
+    model_server.script(Answer(tools=CALLS[:1], tokens=USED), Answer("done", tokens=USED))
+    helper = agent(model_server, client, tools=[confirmed], db=InMemoryDb())
+    paused = helper.run("a")
+    assert paused.status is RunStatus.paused
+    for requirement in paused.requirements or ():
+        requirement.confirm()
+
+    async def running() -> Any:
+        async with openai.AsyncOpenAI(base_url=model_server.url, api_key="none", max_retries=0) as async_client:
+            helper.model.async_client = async_client
+            return await helper.acontinue_run(run_id=paused.run_id, requirements=paused.requirements)
+
+    if is_async:
+        result = asyncio.run(running())
+    else:
+        result = helper.continue_run(run_id=paused.run_id, requirements=paused.requirements)
+
+    assert result.content == "done"
+    assert recording.trees() == [
+        "agent helper\n  llm scripted-1 [tokens=12+3]",
+        "agent helper\n  tool search\n    other inside a\n  llm scripted-1 [tokens=12+3]",
+    ]
+
+
+def test_what_an_agent_writes_down_in_a_thread_of_its_own_is_below_it_with_exact_tokens(
+    recording: Recording, model_server: ModelServer, client: openai.OpenAI
+) -> None:
+    model_server.script(Answer("done", tokens=USED), Answer("done", tokens=USED))
+    helper = agent(model_server, client, db=InMemoryDb(), update_memory_on_run=True)
+    executor = helper.background_executor
+
+    helper.run("secret", user_id="u")
+
+    assert helper.background_executor is executor
+    assert isinstance(executor, ThreadPoolExecutor)
+    assert recording.tree() == lines("""
+        agent helper
+          llm scripted-1 [tokens=12+3]
+          llm scripted-1 [tokens=12+3]
+    """)
+    assert recording.tokens() == model_server.served
+
+
+def test_a_stream_that_is_never_read_records_nothing(
+    recording: Recording, model_server: ModelServer, client: openai.OpenAI
+) -> None:
+    stream = agent(model_server, client).run("a", stream=True)
+    del stream
+
+    assert not recording.spans
+    assert not model_server.requests
 
 
 def test_an_agent_in_a_step_is_below_it(recording: Recording, model_server: ModelServer, client: openai.OpenAI) -> None:

@@ -247,6 +247,14 @@ class Echo(BaseChatAgent):
     async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
 
 
+async def test_the_turn_of_an_agent_has_the_id_that_autogen_gives_it(recording: Recording) -> None:
+    team = RoundRobinGroupChat([assistant("one", "x")], max_turns=1)
+    await team.run(task="go")
+
+    [span] = [span for span in recording.spans if span.name == "invoke_agent one"]
+    assert (span.attributes or {})["gen_ai.agent.id"] == f"one_{team._team_id}/{team._team_id}"
+
+
 async def test_agents_of_the_users_own_are_recorded_too(recording: Recording) -> None:
     await RoundRobinGroupChat([Echo("echo", "says it again")], max_turns=1).run(task="go")
 

@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 from opentelemetry import trace
@@ -26,6 +27,7 @@ from autogen_core.models import ChatCompletionClient
 from otel_wfperf import workflow
 from otel_wfperf.instrumentation.installing import instrumented
 from otel_wfperf.instrumentation.integrations.autogen import AutoGenIntegration
+from otel_wfperf.instrumentation.integrations.autogen_parts.runs import Ticket
 from otel_wfperf.model import OperationKind
 from tests.frameworks.autogen_teams import NO_WAITS, SECRET, Scripted
 from tests.frameworks.recording import Recording, tree
@@ -160,6 +162,31 @@ async def test_messages_that_a_stopped_runtime_drops_end_their_run(recording: Re
     gc.collect()
 
     assert recording.tree().startswith("workflow default.Task")
+
+
+@default_subscription
+class Counter(RoutedAgent):
+    """Goes on telling itself and its like, and counts what is kept of all the messages."""
+
+    kept: ClassVar[list[int]] = []
+
+    @message_handler
+    async def handle(self, message: Part, ctx: MessageContext) -> None:
+        if len(message.text) < 100:
+            await self.publish_message(Part(message.text + "x"), DefaultTopicId())
+        else:
+            gc.collect()
+            self.kept.append(sum(type(each) is Ticket for each in gc.get_objects()))
+
+
+async def test_messages_that_have_been_handled_are_forgotten_while_the_run_goes_on(recording: Recording) -> None:
+    runtime = await runtime_of(one=lambda: Counter("counts"), other=lambda: Counter("counts"))
+    runtime.start()
+    await runtime.publish_message(Part(""), DefaultTopicId())
+    await runtime.stop_when_idle()
+
+    assert len(recording.execution().of_kind(OperationKind.AGENT)) > 100
+    assert max(Counter.kept) < 20
 
 
 async def test_a_message_that_an_agent_does_not_handle_is_no_turn(recording: Recording) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -109,3 +110,31 @@ def test_a_client_class_defined_later_is_recorded_and_taken_back(recording: Reco
     recording.clear()
     asyncio.run(Later("yes").create([]))
     assert not recording.spans
+
+
+async def test_a_client_class_keeps_what_is_no_function_of_its_own() -> None:
+    class Fixed:
+        async def __call__(self, *given: Any) -> Any:
+            return given
+
+    fixed = Fixed()
+    client: Any = type("Client", (Scripted,), {"create": fixed})
+
+    assert await client("no").create("hi") == ("hi",)
+    assert vars(client)["create"] is fixed
+
+
+def test_what_a_program_puts_round_a_recorded_method_stays_when_all_is_taken_back() -> None:
+    original: Any = Scripted.create
+
+    @wraps(original)
+    async def theirs(*args: Any, **kwargs: Any) -> Any:
+        return (await original(*args, **kwargs)).content
+
+    decorated: Any = type("Decorated", (Scripted,), {"create": theirs})
+    assert vars(decorated)["create"] is not theirs
+    with instrumented(AutoGenIntegration()):
+        pass
+
+    assert vars(decorated)["create"] is theirs
+    assert asyncio.run(decorated("yes").create([])) == "yes"

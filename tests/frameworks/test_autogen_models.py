@@ -12,6 +12,7 @@ from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.teams import (
     RoundRobinGroupChat,
 )
+from autogen_core.models import SystemMessage
 
 from otel_wfperf import semconv
 from otel_wfperf.instrumentation.installing import instrumented
@@ -19,7 +20,7 @@ from otel_wfperf.instrumentation.integrations.autogen import AutoGenIntegration
 from otel_wfperf.model import OperationKind, TokenUsage
 from tests.frameworks.autogen_teams import SECRET, Scripted, search
 from tests.frameworks.model_server import Answer, ModelServer, ToolCall
-from tests.frameworks.recording import Recording, tokens
+from tests.frameworks.recording import Recording, tokens, tree
 
 
 @pytest.fixture(autouse=True)
@@ -110,22 +111,56 @@ async def test_a_stream_of_a_model_that_is_closed_early_ends(recording: Recordin
     assert span.status.status_code is StatusCode.UNSET
 
 
+async def test_a_stream_that_a_function_returns_begins_when_the_function_is_called(recording: Recording) -> None:
+    asked = []
+
+    class Eager(Scripted):
+        def create_stream(self, messages: Any, **kwargs: Any) -> Any:
+            if not messages:
+                raise LookupError
+            asked.append(messages)
+            return super().create_stream(messages, **kwargs)
+
+    with pytest.raises(LookupError):
+        Eager("yes").create_stream([])
+    given = [SystemMessage(content="hi")]
+    stream = Eager("yes").create_stream(given)
+    assert asked == [given]
+    assert not recording.spans
+
+    assert len([item async for item in stream]) == 4
+    assert recording.tree() == "llm scripted [tokens=10+5]"
+
+
 # -- beside others
 
 
 async def test_nothing_is_doubled_beside_openinference(recording: Recording, model_server: ModelServer) -> None:
     openinference = pytest.importorskip("openinference.instrumentation.autogen_agentchat")
-    model_server.script(Answer("it is done", tokens=TokenUsage(input=53, output=11)))
+    model_server.script(
+        Answer(tools=[ToolCall("search", {"query": "x"})], tokens=TokenUsage(input=31, output=7)),
+        Answer("it is done", tokens=TokenUsage(input=53, output=11)),
+    )
     client = openai_client(model_server)
+    agent = AssistantAgent("one", model_client=client, tools=[search], reflect_on_tool_use=True)
     other = openinference.AutogenAgentChatInstrumentor()
     other.instrument()
     try:
-        await RoundRobinGroupChat([AssistantAgent("one", model_client=client)], max_turns=1).run(task="go")
+        await RoundRobinGroupChat([agent], max_turns=1).run(task="go")
     finally:
         other.uninstrument()
         await client.close()
 
     execution = next(each for each in recording.executions() if each.of_kind(OperationKind.LLM))
-    assert len(execution.of_kind(OperationKind.LLM)) == 1
-    assert TokenUsage(input=53, output=11) == tokens(execution)
+    assert (
+        tree(execution)
+        == """\
+workflow RoundRobinGroupChat
+  agent one
+    llm gpt-9 [tokens=31+7]
+    tool search
+      other inside
+    llm gpt-9 [tokens=53+11]"""
+    )
+    assert tokens(execution) == model_server.served
     assert not any("wfperf" in span.to_json() for span in recording.spans)

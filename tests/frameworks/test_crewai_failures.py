@@ -9,11 +9,13 @@ import pytest
 
 # Sets CrewAI up before it is imported, and skips these tests where it is not installed.
 pytest.importorskip("tests.frameworks.crewai_team")
-from crewai.llms import retry
+from crewai import Agent
+from crewai.llms import base_llm, retry
 from crewai.tools import BaseTool
 from crewai.utilities.rpm_controller import RPMController
 
 from otel_wfperf import semconv
+from otel_wfperf.instrumentation.failures import failure_counts
 from otel_wfperf.model import OperationKind
 from tests.frameworks.crewai_team import (
     KICKOFFS,
@@ -245,3 +247,46 @@ def test_messages_that_do_not_fit_are_summarised_in_an_operation_of_their_own(re
         "        llm in-memory [tokens=3+2]\n"
         "      llm in-memory [tokens=3+2]"
     )
+
+
+def test_a_model_call_that_is_made_in_another_way_runs_unrecorded_and_is_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Which model is called is found in the lambda that CrewAI makes of the call."""
+    before = failure_counts().get("crewai.attempts", 0)
+
+    assert base_llm.run_with_rate_limit_retry(lambda: 5) == 5
+    assert base_llm.run_with_rate_limit_retry(str) == ""
+
+    assert failure_counts()["crewai.attempts"] == before + 2
+    assert len(caplog.records) == (0 if before else 1)
+
+
+class Through(Agent):
+    def execute_task(self, *args: Any, **kwargs: Any) -> Any:
+        return super().execute_task(*args, **kwargs)
+
+
+class Instead(Agent):
+    def execute_task(self, *_: Any, **__: Any) -> Any:
+        return self.llm.call("secret")
+
+
+def test_an_agent_whose_class_replaces_how_it_works_shows_as_far_as_it_calls_the_original(recording: Recording) -> None:
+    for kind in (Through, Instead):
+        worker = kind(role="A", goal="g", backstory="b", llm=InMemory())
+        crew(task("work", worker)).kickoff()
+
+    through, instead = recording.trees()
+    assert through.endswith("  phase work [after=nothing]\n    agent A\n      llm in-memory [tokens=3+2]")
+    assert instead.endswith("  phase work [after=nothing]\n    llm in-memory [tokens=3+2]")
+
+
+async def test_a_crew_that_must_not_be_started_within_a_running_loop_fails_as_it_does_without_us(
+    recording: Recording,
+) -> None:
+    with pytest.raises(RuntimeError, match="kickoff_async"):
+        crew(task("work", agent("A", InMemory(), max_retry_limit=0))).kickoff()
+
+    error = "[error=RuntimeError"
+    assert recording.tree() == f"workflow team {error}]\n  phase work {error} after=nothing]\n    agent A {error}]"

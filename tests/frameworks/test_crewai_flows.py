@@ -3,6 +3,8 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from crewai import Agent, Crew, Task
 from crewai.flow.async_feedback.types import HumanFeedbackPending
 from crewai.flow.flow import Flow, listen, or_, start
 from crewai.flow.human_feedback import human_feedback
+from crewai.flow.persistence import persist
 from crewai.tools import BaseTool
 
 from otel_wfperf import semconv
@@ -232,6 +235,7 @@ def test_leaves_crewai_to_openinference_and_counts_nothing_twice(
     model_server.when("secret", Answer(tools=[ToolCall("look_up", {"query": "x"})]), Answer("one"))
     llm = model(model_server)
     team = crew(task("first", agent("A", llm, tools=[look_up])))
+    own = set(vars(Flow))
     openai_instrumentor.instrument()
     try:
         team.kickoff()
@@ -248,7 +252,8 @@ def test_leaves_crewai_to_openinference_and_counts_nothing_twice(
         crewai_instrumentor.uninstrument()
         openai_instrumentor.uninstrument()
         # It wraps what this class inherits, and leaves that on the class itself.
-        del Flow.kickoff_async
+        for name in vars(Flow).keys() - own:
+            delattr(Flow, name)
 
     assert not [span for span in recording.spans if (span.attributes or {}).get(semconv.SPAN_KIND)]
     kinds = [each.kind for each in theirs.operations]
@@ -283,3 +288,84 @@ def test_everything_is_restored_and_nothing_looks_different_meanwhile() -> None:
             assert inspect.iscoroutinefunction(wrapper) is inspect.iscoroutinefunction(original)
     finally:
         instrument(CrewAIIntegration())
+
+
+def _defined() -> dict[tuple[str, str], object]:
+    """Everything that the hooked modules and their classes consist of, static and class methods as they are."""
+    modules = [import_module(name) for name in CrewAIIntegration().hooks()]
+    owners = {
+        f"{each.__module__}.{each.__qualname__}": each
+        for module in modules
+        for each in vars(module).values()
+        if isinstance(each, type) and each.__module__.startswith("crewai.")
+    }
+    found: dict[str, type | ModuleType] = {**{module.__name__: module for module in modules}, **owners}
+    return {
+        (owner, name): value
+        for owner, holder in found.items()
+        for name, value in list(vars(holder).items())
+        if callable(value) or isinstance(value, staticmethod | classmethod)
+    }
+
+
+def test_all_that_is_replaced_is_put_back() -> None:
+    INSTRUMENTATION.remove("crewai")
+    before = _defined()
+    instrument(CrewAIIntegration())
+    meanwhile = _defined()
+    INSTRUMENTATION.remove("crewai")
+
+    changed = {key for key, value in meanwhile.items() if value is not before.get(key)}
+    assert len(changed) == 41
+    assert {type(meanwhile[key]) for key in changed} == {type(before[key]) for key in changed}
+    assert _defined() == before
+
+
+def test_each_run_of_one_crew_or_flow_is_an_execution_of_its_own(recording: Recording) -> None:
+    class Twice(Flow):
+        @start()
+        def first(self) -> str:
+            return write(InMemory(), "first")
+
+        @listen(first)
+        def second(self) -> str:
+            return "done"
+
+    team, flow = crew(task("work", agent("A", InMemory()))), Twice()
+    for _ in range(2):
+        team.kickoff()
+        flow.kickoff()
+
+    ran = (
+        "workflow team\n  phase work [after=nothing]\n    agent A\n      llm in-memory [tokens=3+2]",
+        "workflow Twice\n  phase first [after=nothing]\n    llm in-memory [tokens=3+2]\n  phase second [after=first]",
+    )
+    assert recording.trees() == [*ran, *ran]
+
+
+def test_a_flow_whose_state_is_kept_goes_on_in_the_same_conversation(recording: Recording) -> None:
+    @persist()
+    class Kept(Flow):
+        @start()
+        def first(self) -> str:
+            return "secret"
+
+    flow = Kept()
+    flow.kickoff()
+    Kept().kickoff(inputs={"id": flow.flow_id})
+
+    once = "workflow Kept\n  phase first [after=nothing]"
+    assert recording.trees() == [once, once]
+    assert {each.root.conversation for each in recording.executions()} == {flow.flow_id}
+    assert "secret" not in recording
+
+
+async def test_a_flow_that_is_started_within_a_running_loop_is_recorded(recording: Recording) -> None:
+    class Inside(Flow):
+        @start()
+        def first(self) -> str:
+            return write(InMemory(), "first")
+
+    Inside().kickoff()
+
+    assert recording.tree() == "workflow Inside\n  phase first [after=nothing]\n    llm in-memory [tokens=3+2]"

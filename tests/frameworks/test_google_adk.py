@@ -15,7 +15,8 @@ from google.adk.flows.llm_flows.tools import _caller
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.llm_response import LlmResponse
 from google.adk.runners import InMemoryRunner
-from google.adk.telemetry import _instrumentation, tracing
+from google.adk.telemetry import _instrumentation, context, tracing
+from google.adk.telemetry.context import ContentCapturingMode, TelemetryConfig
 from google.adk.tools.agent_tool import AgentTool
 from google.adk.workflow import JoinNode, RetryConfig, Workflow, node
 from google.adk.workflow._node_runner import NodeRunner
@@ -398,7 +399,10 @@ workflow outer
 async def test_agents_side_by_side_are_a_group(recording: Recording) -> None:
     from google.adk.agents import ParallelAgent, SequentialAgent
 
-    both = ParallelAgent(name="both", sub_agents=[agent("x"), agent("y")])
+    class AllAtOnce(ParallelAgent):
+        """A user's own."""
+
+    both = AllAtOnce(name="both", sub_agents=[agent("x"), agent("y")])
     runner = InMemoryRunner(agent=SequentialAgent(name="chain", sub_agents=[agent("first"), both]))
     session = await runner.session_service.create_session(app_name=runner.app_name, user_id="u")
     message = types.Content(role="user", parts=[types.Part(text="go")])
@@ -513,16 +517,27 @@ async def test_the_older_telemetry_schema_reads_the_same(recording: Recording, m
     assert SECRET not in recording
 
 
-def test_content_is_left_out_unless_the_user_decided(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS"
-    assert os.environ[name] == "false"
-    with instrumented(GoogleADKIntegration()):
-        pass
-    assert name not in os.environ
-    monkeypatch.setenv(name, "true")
-    with instrumented(GoogleADKIntegration()):
-        assert os.environ[name] == "true"
-    assert os.environ[name] == "true"
+@pytest.mark.parametrize(("setting", "is_recorded"), [(None, False), ("false", False), ("true", True)])
+async def test_content_is_left_out_unless_the_user_decided(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch, setting: str | None, *, is_recorded: bool
+) -> None:
+    monkeypatch.setenv("ADK_TELEMETRY_SCHEMA_VERSION_OPT_IN", "1")
+    if setting is not None:
+        monkeypatch.setenv("ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS", setting)
+
+    await run(calculating())
+
+    assert (SECRET in recording) == is_recorded
+    assert os.environ.get("ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS") == setting
+
+
+async def test_content_that_one_run_asks_for_is_recorded(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADK_TELEMETRY_SCHEMA_VERSION_OPT_IN", "1")
+    telemetry = TelemetryConfig(capture_message_content=ContentCapturingMode.SPAN_ONLY)
+
+    await run(calculating(), run_config=RunConfig(telemetry=telemetry))
+
+    assert SECRET in recording
 
 
 async def test_events_are_the_same_without_us(recording: Recording) -> None:
@@ -542,6 +557,7 @@ def test_takes_everything_back() -> None:
         return [
             _instrumentation.record_invocation,
             _instrumentation.InferenceScope.record_llm_response,
+            context._read_add_content_to_legacy_spans,
             tracing._set_common_generate_content_attributes,
             tracing.trace_tool_call,
             tracing.trace_agent_invocation,

@@ -2,6 +2,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from textwrap import dedent
 from typing import Any
 
@@ -13,10 +14,11 @@ pytest.importorskip("haystack")
 from haystack import Document, Pipeline, component, super_component, tracing
 from haystack.components.agents import Agent
 from haystack.components.agents.tool_calling import _create_tool_span
-from haystack.components.generators.chat import OpenAIChatGenerator
+from haystack.components.generators.chat import FallbackChatGenerator, OpenAIChatGenerator
 from haystack.components.retrievers.in_memory import InMemoryBM25Retriever
-from haystack.core.errors import PipelineRuntimeError
+from haystack.core.errors import BreakpointException, PipelineRuntimeError
 from haystack.dataclasses import ChatMessage
+from haystack.dataclasses.breakpoints import Breakpoint
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.tools import Tool
 from haystack.utils import Secret
@@ -201,6 +203,27 @@ def test_a_loop_is_the_same_phase_again(recording: Recording) -> None:
     """)
 
 
+def test_a_breakpoint_is_no_error(recording: Recording) -> None:
+    with pytest.raises(BreakpointException):
+        diamond().run(GIVEN, break_point=Breakpoint(component_name="join"))
+
+    execution = recording.execution()
+    assert execution.status is ExecutionStatus.OK
+    assert [phase.name for phase in execution.of_kind(OperationKind.PHASE)] == ["start", "left", "right"]
+
+
+def test_a_span_that_is_left_in_another_context_than_it_was_entered_in_ends(recording: Recording) -> None:
+    def tool_in_parts() -> Iterator[None]:
+        with tracing.tracer.trace("haystack.agent.step.tool", tags={"haystack.tool.name": "slow"}):
+            yield
+
+    parts = tool_in_parts()
+    copy_context().run(next, parts)
+    copy_context().run(list, parts)
+
+    assert recording.tree() == "tool slow"
+
+
 def test_a_pipeline_within_a_component_belongs_to_it(recording: Recording) -> None:
     @super_component
     class Inner:
@@ -381,6 +404,43 @@ def test_an_agent_s_calls_of_models_and_tools_are_below_it_with_exact_tokens(
     assert second.context is not None
     assert (second.context.reused_ratio or 0) > 0
     assert "secret" not in recording
+
+
+@component
+class Fake:
+    """A generator of the program's own."""
+
+    def __init__(self, *replies: str) -> None:
+        self.replies = replies
+
+    @component.output_types(replies=list[ChatMessage])
+    def run(self, messages: list[ChatMessage], **_: Any) -> dict[str, Any]:
+        if not self.replies:
+            raise ConnectionError(messages[0].text)
+        meta = {"model": "fake-1", "usage": {"prompt_tokens": 12, "completion_tokens": 3}}
+        return {"replies": [ChatMessage.from_assistant(each, meta=meta) for each in self.replies]}
+
+
+def test_a_generator_that_tries_others_is_one_call(recording: Recording) -> None:
+    pipeline = Pipeline()
+    pipeline.add_component("ask", FallbackChatGenerator(chat_generators=[Fake(), Fake("done")]))
+
+    pipeline.run({"ask": {"messages": [ChatMessage.from_user("secret")]}})
+
+    assert recording.tree() == "workflow pipeline\n  phase ask [after=nothing]\n    llm fake-1 [tokens=12+3]"
+
+
+def test_a_component_that_generates_something_else_than_replies_is_no_model(recording: Recording) -> None:
+    @component
+    class ReportGenerator(Upper):
+        pass
+
+    pipeline = Pipeline()
+    pipeline.add_component("report", ReportGenerator())
+
+    pipeline.run({"report": {"text": "a"}})
+
+    assert recording.tree() == "workflow pipeline\n  phase report [after=nothing]\n    other inside a"
 
 
 def test_an_agent_on_its_own_is_one_execution(recording: Recording, model_server: ModelServer) -> None:

@@ -27,6 +27,7 @@ from workflows.retry_policy import retry_policy, stop_after_attempt, wait_fixed
 
 from otel_wfperf import current_operation, semconv
 from otel_wfperf.instrumentation.installing import INSTRUMENTATION, instrumented
+from otel_wfperf.instrumentation.integrations.llama.handler import SpanHandler, Spans
 from otel_wfperf.instrumentation.integrations.llama_index import LlamaIndexIntegration
 from otel_wfperf.model import OperationKind, TokenUsage
 from tests.frameworks.recording import Recording
@@ -52,6 +53,13 @@ def lines(text: str) -> str:
 
 
 # -- a model that answers what is scripted --------------------------------------------------------------------------
+
+
+def open_spans() -> Spans:
+    """Return what the integration keeps of spans that were not left."""
+    [handler] = [each for each in root_dispatcher.span_handlers if isinstance(each, SpanHandler)]
+    spans: Spans = handler._spans
+    return spans
 
 
 class Scripted(FunctionCallingLLM):
@@ -491,6 +499,22 @@ def test_a_call_of_a_model_in_a_step_is_recorded_once_in_each_way_of_calling(rec
     assert "secret" not in recording
 
 
+def test_a_stream_that_is_never_read_ends_with_the_stream_and_is_forgotten(recording: Recording) -> None:
+    async def running() -> None:
+        await Scripted("secret").astream_chat([ChatMessage("secret")])
+
+    stream = Scripted("secret").stream_chat([ChatMessage("secret")])
+    assert len(open_spans()) == 1
+    assert not recording.spans
+
+    del stream
+    asyncio.run(running())
+    gc.collect()
+
+    assert recording.trees() == ["llm scripted-1"] * 2
+    assert len(open_spans()) == 0
+
+
 def test_a_stream_that_is_left_early_ends_its_call_without_an_error(recording: Recording) -> None:
     assert run(asking(Scripted("the secret answer"), "leave")) == "asked"
     gc.collect()
@@ -525,6 +549,14 @@ def test_the_wait_for_a_rate_limit_is_part_of_the_call(recording: Recording) -> 
               wait rate limit
               other POST
     """)
+
+
+def test_a_rate_limit_that_is_waited_for_outside_of_everything_is_no_execution(recording: Recording) -> None:
+    limiter = TokenBucketRateLimiter(requests_per_minute=600)
+    limiter.acquire()
+    asyncio.run(limiter.async_acquire())
+
+    assert not recording.spans
 
 
 def test_a_search_for_documents_is_recorded_with_what_it_searches(recording: Recording) -> None:

@@ -535,9 +535,60 @@ async def test_a_resumed_run_is_an_execution_of_its_own(recording: Recording) ->
 
     first, second = recording.executions()
     # The SDK begins the tool to find out that it needs an approval.
-    assert tree(first) == "workflow approve\n  agent A\n    llm fake-1 [tokens=1+2]\n    tool delete"
+    assert tree(first) == "workflow approve\n  agent A\n    llm fake-1 [tokens=1+2]\n    other approval delete"
     assert tree(second) == "workflow approve\n  agent A\n    tool delete\n    llm fake-1 [tokens=1+2]"
     assert {first.root.conversation, second.root.conversation} == {"g"}
+
+
+async def test_a_run_that_is_resumed_within_the_trace_is_another_phase_of_it(recording: Recording) -> None:
+    @function_tool(needs_approval=True)
+    def delete(what: str) -> str:
+        return what
+
+    asked = [function_call("delete", {"what": "x"}, call_id="1")]
+    agent = Agent(name="A", model=FakeModel(asked), tools=[delete])
+    with trace("outer"):
+        result = await Runner.run(agent, "x")
+        state = result.to_state()
+        state.approve(result.interruptions[0])
+        await Runner.run(agent, state)
+
+    assert recording.tree() == (
+        "workflow outer\n"
+        "  phase A\n    agent A\n      llm fake-1 [tokens=1+2]\n      other approval delete\n"
+        "  phase A\n    agent A\n      tool delete\n      llm fake-1 [tokens=1+2]"
+    )
+
+
+@pytest.mark.parametrize("told", [None, lambda *_: "too slow"])
+async def test_a_tool_that_times_out_is_an_error_although_the_model_is_only_told(
+    recording: Recording, told: Any
+) -> None:
+    @function_tool(timeout=0.01, timeout_error_function=told)
+    async def slow() -> str:
+        await asyncio.Event().wait()
+        return "never"
+
+    asked = [function_call("slow", {}, call_id="1")]
+    await Runner.run(Agent(name="A", model=FakeModel(asked), tools=[slow]), "x")
+
+    assert recording.tree() == (
+        "workflow Agent workflow\n  agent A\n    llm fake-1 [tokens=1+2]\n"
+        "    tool slow [error=TimeoutError]\n    llm fake-1 [tokens=1+2]"
+    )
+
+
+async def test_taken_back_within_a_trace_it_is_current_no_longer_than_that(recording: Recording) -> None:
+    INSTRUMENTATION.remove("openai_agents")
+    before = dict(vars(Scope))
+    with instrumented(OpenAIAgentsIntegration()), trace("open"), agents.agent_span("A"):
+        assert otel_trace.get_current_span().is_recording()
+        INSTRUMENTATION.remove("openai_agents")
+        await Runner.run(Agent(name="B", model=FakeModel()), "x")
+
+    assert otel_trace.get_current_span() is otel_trace.INVALID_SPAN
+    assert [span.name for span in recording.spans] == ["invoke_agent A", "invoke_workflow open"]
+    assert dict(vars(Scope)) == before
 
 
 async def test_nothing_stays_behind_after_runs(recording: Recording) -> None:
@@ -602,13 +653,15 @@ def test_everything_is_taken_back(recording: Recording) -> None:
             run_loop.RawResponsesStreamEvent,
             model_retry._sleep_for_retry,
             tool_execution._FunctionToolBatchExecutor._create_tool_task,
+            tool_execution._FunctionToolBatchExecutor._maybe_execute_tool_approval,
+            agents.ToolTimeoutError.__init__,
         ]
 
     INSTRUMENTATION.remove("openai_agents")
     before = patched()
     undo = OpenAIAgentsIntegration().hooks()["agents.run"]()
     signature = inspect.signature(ToolContext.from_agent_context)
-    assert all(one is not two for one, two in zip(before[-8:], patched()[-8:], strict=True))
+    assert all(one is not two for one, two in zip(before[-10:], patched()[-10:], strict=True))
     undo()
 
     assert patched() == before

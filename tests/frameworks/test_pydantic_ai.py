@@ -2,18 +2,24 @@
 
 import asyncio
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from types import FrameType
 from typing import Any
+from unittest import mock
 
 import pytest
 from opentelemetry import trace as otel_trace
+from opentelemetry.sdk.trace import SpanProcessor
 
 pytest.importorskip("pydantic_ai.agent")
 import openai
 from pydantic_ai import Agent, ModelRetry, RunContext, concurrency
 from pydantic_ai.capabilities.instrumentation import Instrumentation
-from pydantic_ai.concurrency import ConcurrencyLimiter
+from pydantic_ai.concurrency import AbstractConcurrencyLimiter, ConcurrencyLimiter
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.concurrency import ConcurrencyLimitedModel
@@ -475,6 +481,99 @@ async def test_a_loop_of_nodes_shows_each_pass_and_depends_on_nothing_that_comes
 
     once = "  phase Count [after=nothing]\n  phase Check [after=Count]"
     assert recording.tree() == f"workflow loop\n{once}\n{once}"
+
+
+async def test_a_graph_of_many_steps_knows_what_each_depends_on(recording: Recording) -> None:
+    graph = GraphBuilder(name="long", input_type=int, output_type=int)
+
+    async def following(ctx: Any) -> int:
+        return int(ctx.inputs) + 1
+
+    # More than Python recurses.
+    steps = [graph.step(following, node_id=f"s{number}") for number in range(1_100)]
+    graph.add(
+        graph.edge_from(graph.start_node).to(steps[0]),
+        *(graph.edge_from(one).to(other) for one, other in pairwise(steps)),
+        graph.edge_from(steps[-1]).to(graph.end_node),
+    )
+    assert await graph.build().run(inputs=0) == len(steps)
+
+    needs = {phase.name: phase.depends_on for phase in recording.execution().of_kind(PHASE)}
+    assert needs == {f"s{number}": (f"s{number - 1}",) if number else () for number in range(len(steps))}
+
+
+async def test_asking_whether_logfire_is_configured_makes_no_mocks(recording: Recording) -> None:
+    """Where it is not installed, its stand-in answers every question with a new ``MagicMock``: half a millisecond."""
+    graph, mocked = counting(), []
+
+    def watch(frame: FrameType, *_: object) -> None:
+        if frame.f_code.co_filename == mock.__file__:
+            mocked.append(frame.f_code.co_name)
+
+    sys.setprofile(watch)
+    try:
+        await graph.run(inputs=Count(0))
+    finally:
+        sys.setprofile(None)
+
+    assert recording.spans
+    assert mocked == []
+
+
+class Refusing(SpanProcessor):
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        raise RuntimeError(span.name, parent_context)
+
+
+async def test_a_graph_runs_where_nothing_can_be_recorded() -> None:
+    provider: Any = otel_trace.get_tracer_provider()
+    processors = provider._active_span_processor
+    before = processors._span_processors
+    processors._span_processors = (Refusing(),)
+    try:
+        assert await counting().run(inputs=Count(0)) == 2
+    finally:
+        processors._span_processors = before
+
+
+class Unreadable(AbstractConcurrencyLimiter):
+    @property
+    def available_count(self) -> int:
+        raise RuntimeError("not to be asked")
+
+    async def acquire(self, source: str) -> None: ...
+    def release(self) -> None: ...
+
+
+async def test_an_agent_with_a_limiter_that_cannot_be_read_works() -> None:
+    assert (await Agent(fixed(), name="A", max_concurrency=Unreadable()).run("x")).output == "done"
+
+
+INSTRUMENTED_FIRST = """
+import asyncio, sys
+from tests.frameworks.recording import Recording, global_exporter
+from otel_wfperf.instrumentation.failures import failure_counts
+from otel_wfperf.instrumentation.installing import instrument
+from otel_wfperf.instrumentation.integrations.pydantic_ai import PydanticAIIntegration
+from otel_wfperf.instrumentation.patching import when_imported
+
+recording = Recording(global_exporter())
+instrument(PydanticAIIntegration())
+seen = []
+when_imported("pydantic_ai.agent", lambda: seen.append(hasattr(sys.modules["pydantic_ai"], "__version__")))
+from pydantic_ai.agent import Agent
+from pydantic_ai.models.test import TestModel
+
+asyncio.run(Agent(TestModel(), name="A").run("x"))
+assert recording.tree().startswith("agent A"), recording.tree()
+assert seen == [False], "the package was touched before it was complete"
+assert not failure_counts(), failure_counts()
+"""
+
+
+def test_instrumented_before_it_is_imported_the_package_is_left_to_set_itself_up() -> None:
+    ran = subprocess.run([sys.executable, "-c", INSTRUMENTED_FIRST], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
 
 
 async def test_a_step_that_fails_fails_the_workflow_with_the_exception_s_type(recording: Recording) -> None:

@@ -1,4 +1,6 @@
+import gc
 import inspect
+import weakref
 from collections.abc import Iterator
 from textwrap import dedent
 from typing import Any
@@ -7,8 +9,9 @@ import pytest
 from opentelemetry import trace
 
 pytest.importorskip("smolagents")
-from smolagents import CodeAgent, OpenAIServerModel, Tool, ToolCallingAgent
-from smolagents.models import ChatMessage, MessageRole, Model
+from smolagents import CodeAgent, MultiStepAgent, OpenAIServerModel, Tool, ToolCallingAgent
+from smolagents.agents import ActionOutput
+from smolagents.models import ChatMessage, ChatMessageStreamDelta, MessageRole, Model
 from smolagents.models import TokenUsage as SmolTokens
 from smolagents.monitoring import LogLevel
 from smolagents.utils import AgentGenerationError, RateLimiter, Retrying
@@ -249,6 +252,85 @@ def test_a_managed_agent_is_below_the_step_that_asked_for_it(
     assert recording.tokens() == model_server.served
 
 
+def test_steps_of_a_class_of_agents_of_the_program_are_phases_once(recording: Recording) -> None:
+    class Calling(ToolCallingAgent):
+        def _step_stream(self, memory_step: Any) -> Any:
+            yield from super()._step_stream(memory_step)
+
+    class Own(MultiStepAgent):
+        def initialize_system_prompt(self) -> str:
+            return ""
+
+        def _step_stream(self, memory_step: Any) -> Any:
+            del memory_step
+            yield ActionOutput(output=self.model.generate([]).content, is_final_answer=True)
+
+    templates = caller(Scripted(model_id="m")).prompt_templates
+    calling = Calling(tools=[], model=Scripted(model_id="m"), verbosity_level=LogLevel.OFF)
+    own = Own(tools=[], model=Scripted(model_id="m"), prompt_templates=templates, verbosity_level=LogLevel.OFF)
+    calling.run("task")
+    own.run("task")
+
+    assert recording.trees() == [
+        "agent Calling\n  phase act [step=1]\n    llm m [tokens=12+3]\n    tool final_answer",
+        "agent Own\n  phase act [step=1]\n    llm m [tokens=12+3]",
+    ]
+
+
+@pytest.mark.parametrize("kind", [list, iter, "generator"])
+def test_a_stream_of_a_model_that_is_no_generator_function_stays_what_it_is(recording: Recording, kind: Any) -> None:
+    class Streaming(Scripted):
+        def generate_stream(self, messages: Any, **_: Any) -> Any:
+            text = self.generate(messages).content
+            pieces = [ChatMessageStreamDelta(content=text, token_usage=SmolTokens(12, 3))]
+            return (piece for piece in pieces) if kind == "generator" else kind(pieces)
+
+    model = Streaming(model_id="m")
+    expected = {"generator": "generator", list: "list", iter: "list_iterator"}[kind]
+    assert type(model.generate_stream([])).__name__ == expected
+    recording.clear()
+
+    assert caller(model, stream_outputs=True).run("task") == "done"
+
+    calls = recording.execution().of_kind(OperationKind.LLM)
+    # The one that it asks when it is called; and the stream, if it is one.
+    assert [call.time_to_first_token_s is not None for call in calls] == [False, True][: 1 + (kind == "generator")]
+
+
+def test_classes_that_are_made_later_are_told_to_all_that_want_to_know_and_may_go(recording: Recording) -> None:
+    told: list[str] = []
+
+    class Registry:
+        def __init_subclass__(cls, **kwargs: Any) -> None:
+            super().__init_subclass__()
+            told.append(f"{cls.__name__} {kwargs}")
+
+    class Registered(Scripted, Registry, key="a"):
+        def generate(self, messages: Any, **kwargs: Any) -> ChatMessage:
+            return super().generate(messages, **kwargs)
+
+    assert told == ["Registered {'key': 'a'}"]
+    Registered(model_id="m").generate([])
+    assert recording.trees() == ["llm m [tokens=12+3]"]
+
+    gone = weakref.ref(Registered)
+    del Registered
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_tool_is_sent_elsewhere_as_without_us() -> None:
+    class Own(Search):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return super().__call__(*args, **kwargs)
+
+    with_us = Own().to_dict()["code"]
+    INSTRUMENTATION.remove("smolagents")
+
+    assert with_us == Own().to_dict()["code"]
+    assert "__call__" in with_us
+
+
 class Scripted(Model):
     """A model of the program, defined after recording began, that calls the class that it was made from."""
 
@@ -316,6 +398,7 @@ def test_waits_for_a_rate_limit_and_before_another_attempt_are_part_of_the_call(
     assert [wait.wait_kind for wait in waits] == ["rate_limit", "retry_backoff"]
     assert {recording.execution().by_id[wait.parent_id or ""].kind for wait in waits} == {OperationKind.LLM}
     assert "secret" not in recording
+    assert Retrying(max_attempts=1)(fn=list) == []
 
 
 def test_tools_and_models_outside_of_agents_are_what_they_are_without_us(

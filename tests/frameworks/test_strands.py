@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 pytest.importorskip("strands")
 from strands import Agent, ModelRetryStrategy, tool
@@ -17,7 +19,8 @@ from strands.hooks.registry import HookRegistry
 from strands.models.model import Model
 from strands.multiagent import GraphBuilder, Swarm
 from strands.multiagent.graph import Graph
-from strands.telemetry.tracer import Tracer, get_tracer
+from strands.telemetry import tracer as telemetry
+from strands.telemetry.tracer import Tracer
 from strands.types.exceptions import ModelThrottledException
 
 from otel_wfperf.instrumentation.installing import instrumented
@@ -516,7 +519,7 @@ def test_content_is_recorded_when_the_user_asks_for_it(recording: Recording, mon
 def test_the_latest_conventions_read_the_same_without_content(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(get_tracer(), "use_latest_genai_conventions", True)
+    monkeypatch.setattr(telemetry.get_tracer(), "use_latest_genai_conventions", True)
 
     calculating()(SECRET)
 
@@ -525,13 +528,30 @@ def test_the_latest_conventions_read_the_same_without_content(
 
 
 def test_follows_a_provider_that_is_set_later(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
-    earlier = TracerProvider(shutdown_on_exit=False)
-    monkeypatch.setattr(get_tracer(), "tracer_provider", earlier)
-    monkeypatch.setattr(get_tracer(), "tracer", earlier.get_tracer("earlier"))
+    with monkeypatch.context() as before:
+        before.setattr(trace, "_TRACER_PROVIDER", TracerProvider(shutdown_on_exit=False))
+        made_before = Tracer()
+    monkeypatch.setattr(telemetry, "_tracer_instance", made_before)
 
     calculating()("go")
 
     assert recording.tree() == AGENT_TREE
+
+
+def test_leaves_a_provider_that_the_user_gave_to_the_tracer(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = InMemorySpanExporter()
+    theirs = TracerProvider(shutdown_on_exit=False)
+    theirs.add_span_processor(SimpleSpanProcessor(exporter))
+    made = Tracer()
+    made.tracer_provider, made.tracer = theirs, theirs.get_tracer("theirs")
+    monkeypatch.setattr(telemetry, "_tracer_instance", made)
+
+    calculating()("go")
+
+    assert "invoke_agent math" in {span.name for span in exporter.get_finished_spans()}
+    assert {span.name for span in recording.spans} == {"inside"}
 
 
 async def test_events_are_the_same_without_us(recording: Recording) -> None:

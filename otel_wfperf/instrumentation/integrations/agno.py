@@ -2,14 +2,17 @@
 
 Agno tells of a run only to whoever reads its stream, so these are replaced (checked with agno 3.1.10):
 
-* ``run`` and ``arun`` of ``Workflow``, ``Team`` and ``Agent``;
-* ``execute``, ``aexecute`` and their streaming twins of ``Step`` and ``Parallel``;
+* ``run``, ``arun``, ``continue_run`` and ``acontinue_run`` of ``Workflow``, ``Team`` and ``Agent``;
+* ``background_executor`` of ``Team`` and ``Agent``, whose threads write memories down without the run's context;
+* ``execute``, ``aexecute`` and their streaming twins of ``Step``, ``Parallel`` and the blocks ``Steps``, ``Loop``,
+  ``Condition`` and ``Router``;
 * ``_invoke_with_retry`` and its three twins of ``Model``, through which every model is asked;
 * ``execute`` and ``aexecute`` of ``FunctionCall``.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -29,8 +32,11 @@ class AgnoIntegration:
         framework="Agno",
         hook="The methods that run workflows, steps, teams, agents, tools and models, for want of a global hook.",
         tested={"agno": "3.1.10"},
-        workflows="run of a `Workflow`",
-        phases="`Step`, and a `Parallel` block with its steps as one parallel group",
+        workflows="run of a `Workflow`; a run that is continued after a pause is an execution of its own",
+        phases=(
+            "`Step`, and each block (`Steps`, `Loop`, `Condition`, `Router`) with what it runs; "
+            "the branches of a `Parallel` block are one parallel group"
+        ),
         agents="run of an `Agent` or a `Team`; a member is below the tool call that delegates to it",
         tools="tool call, bound to the model response that asked for it",
         llm_calls="call of any model within a run; tokens of the response's usage",
@@ -39,8 +45,8 @@ class AgnoIntegration:
         missing=(
             "Attempts of a step that runs a function: Agno repeats it within the step without a trace.",
             "The delay between attempts of a model, which is part of the model call.",
-            "`Loop`, `Condition` and `Router` have no phase of their own; their steps have.",
-            "Runs in the background are recorded from when they are started to when they are handed over.",
+            "The end of a run in the background: it ends, for us, when it is handed over; what it does is below it.",
+            "The time for which a run is paused, between `run` and `continue_run`: nothing runs then.",
             "Models that are called outside of an agent, a team or a workflow.",
         ),
     )
@@ -53,6 +59,10 @@ class AgnoIntegration:
             "agno.workflow.workflow": _record_workflows,
             "agno.workflow.step": _record_steps,
             "agno.workflow.parallel": _record_parallel,
+            "agno.workflow.steps": _record_block("steps", "Steps"),
+            "agno.workflow.loop": _record_block("loop", "Loop"),
+            "agno.workflow.condition": _record_block("condition", "Condition"),
+            "agno.workflow.router": _record_block("router", "Router"),
             "agno.models.base": _record_models,
             "agno.tools.function": _record_tools,
         }
@@ -61,17 +71,26 @@ class AgnoIntegration:
 def _record_agents() -> Undo:
     from agno.agent.agent import Agent  # noqa: PLC0415 - imported already when this runs
 
-    from otel_wfperf.instrumentation.integrations.agno_parts import running  # noqa: PLC0415 - with the framework
-
-    return _record_runs(Agent, running.start_run_of_agent)
+    return _record_agents_of(Agent)
 
 
 def _record_teams() -> Undo:
     from agno.team.team import Team  # noqa: PLC0415 - as above
 
-    from otel_wfperf.instrumentation.integrations.agno_parts import running  # noqa: PLC0415 - as above
+    return _record_agents_of(Team)
 
-    return _record_runs(Team, running.start_run_of_agent)
+
+def _record_agents_of(owner: Any) -> Undo:
+    from otel_wfperf.instrumentation.integrations.agno_parts import running, threads  # noqa: PLC0415 - with Agno
+
+    start = running.start_run_of_agent
+    return _all(
+        replace(owner, "run", running.running(start)),
+        replace(owner, "arun", running.running_async(start)),
+        replace(owner, "continue_run", running.running(start)),
+        replace(owner, "acontinue_run", running.running_async(start)),
+        replace(owner, "background_executor", threads.keeping_context),
+    )
 
 
 def _record_workflows() -> Undo:
@@ -79,13 +98,13 @@ def _record_workflows() -> Undo:
 
     from otel_wfperf.instrumentation.integrations.agno_parts import running  # noqa: PLC0415 - as above
 
-    return _record_runs(Workflow, running.start_run_of_workflow)
-
-
-def _record_runs(owner: Any, start: Any) -> Undo:
-    from otel_wfperf.instrumentation.integrations.agno_parts import running  # noqa: PLC0415 - as above
-
-    return _all(replace(owner, "run", running.running(start)), replace(owner, "arun", running.running_async(start)))
+    start = running.start_run_of_workflow
+    return _all(
+        replace(Workflow, "run", running.running(start)),
+        replace(Workflow, "arun", running.running_async(start)),
+        replace(Workflow, "continue_run", running.running(start)),
+        replace(Workflow, "acontinue_run", running.continuing_async(start)),
+    )
 
 
 def _record_steps() -> Undo:
@@ -102,6 +121,16 @@ def _record_parallel() -> Undo:
     from otel_wfperf.instrumentation.integrations.agno_parts import running  # noqa: PLC0415 - as above
 
     return _record_executions(Parallel, running.start_parallel)
+
+
+def _record_block(module: str, name: str) -> Callable[[], Undo]:
+    def record() -> Undo:
+        from otel_wfperf.instrumentation.integrations.agno_parts import running  # noqa: PLC0415 - as above
+
+        block = getattr(sys.modules[f"agno.workflow.{module}"], name)
+        return _record_executions(block, running.start_step)
+
+    return record
 
 
 def _record_executions(owner: Any, start: Any) -> Undo:

@@ -168,16 +168,15 @@ def _record_clients() -> Undo:
 def _record_agents() -> Undo:
     from autogen_agentchat.agents import _base_chat_agent
 
-    from otel_wfperf.instrumentation.integrations.autogen_parts.agents import agent_span, begin_answer
+    from otel_wfperf.instrumentation.integrations.autogen_parts.agents import agent_span, begin_answer, begin_lone_run
     from otel_wfperf.instrumentation.integrations.autogen_parts.hops import without_lone_creations
-    from otel_wfperf.instrumentation.streams import Stream, streamed
+    from otel_wfperf.instrumentation.streams import streamed
 
     owner = _base_chat_agent.BaseChatAgent
     return _all_of(
         replace(_base_chat_agent, "trace_invoke_agent_span", agent_span),
         replace(_base_chat_agent, "trace_create_agent_span", without_lone_creations),
-        # Opens the span within itself; all that is wanted here is that the consumer does not see it.
-        replace(owner, "run_stream", lambda original: streamed(original, lambda *_, **__: Stream())),
+        replace(owner, "run_stream", lambda original: streamed(original, begin_lone_run)),
         replace(owner, "on_messages_stream", lambda original: streamed(original, begin_answer)),
     )
 

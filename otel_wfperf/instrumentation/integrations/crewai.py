@@ -74,7 +74,10 @@ class CrewAIIntegration:
             "method of a flow, with the methods that its decorators name, and those that start together as a group"
         ),
         agents="agent on a task, or on its own; the manager of a hierarchical crew",
-        tools="tool call, bound to the model response that asked for it; results from the cache are marked",
+        tools=(
+            "tool call, bound to the model response that asked for it; results from the cache are marked; "
+            "a search of the memory or of knowledge is a retrieval"
+        ),
         llm_calls="every call of a model class; tokens that its provider told CrewAI",
         waits="`max_rpm`, human input and feedback, pauses before a model call is tried again",
         retries="another attempt of an agent, after a guardrail or an error; of a model call; of a tool",
@@ -82,6 +85,7 @@ class CrewAIIntegration:
         missing=(
             "Attempts inside of the provider's client: they are part of the model call.",
             "Tokens of a model class of the user's own that neither emits nor counts them: nothing tells them.",
+            "Embeddings, and the saving of memories, but for the model calls that it makes.",
             "Agents of other frameworks behind CrewAI's adapters: their own integrations record them.",
             "The wait for a feedback provider of the user's own: the method of the flow contains it.",
             "Rejected answers of a standalone agent with a guardrail: they are model calls of one agent.",

@@ -3,6 +3,7 @@
 The ADK writes workflows, agents, nodes, tools and model calls to the global tracer provider (scope
 ``gcp.vertex.agent``, see the ``adk`` convention). Hooks, checked with google-adk 2.13.0:
 
+* ``_read_add_content_to_legacy_spans`` in ``google.adk.telemetry.context``: whether content is written;
 * ``record_invocation`` and ``InferenceScope.record_llm_response`` in ``google.adk.telemetry._instrumentation``, and the
   functions in ``google.adk.telemetry.tracing`` that describe spans: each covers what its name says, in all runs;
 * ``NodeRunner._execute_node`` and ``_attempt_retry``: one attempt of any node, and the wait before the next;
@@ -16,12 +17,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, ClassVar, Final
 
 from otel_wfperf.instrumentation.integration import Coverage
 from otel_wfperf.instrumentation.patching import Undo, replace
 
-# Of the telemetry schema before version 2, which records content unless this is false.
+# Of the telemetry schema before version 2, which records content unless this is false. The environment stays as it is:
+# it belongs to the program and what that starts.
 _CAPTURE: Final = "ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS"
 
 
@@ -68,14 +71,16 @@ class GoogleADKIntegration:
 
 
 def _leave_content_out() -> Undo:
-    if _CAPTURE in os.environ:
-        return _nothing
-    os.environ[_CAPTURE] = "false"
+    from google.adk.telemetry import context  # noqa: PLC0415 - imported already when this runs
 
-    def undo() -> None:
-        os.environ.pop(_CAPTURE, None)
+    def as_asked(original: Callable[[], bool]) -> Callable[[], bool]:
+        @wraps(original)
+        def read() -> bool:
+            return _CAPTURE in os.environ and original()
 
-    return undo
+        return read
+
+    return replace(context, "_read_add_content_to_legacy_spans", as_asked)
 
 
 def _complete_spans() -> Undo:
@@ -141,7 +146,3 @@ def _replace_all(owner: Any, wrappers: Mapping[str, Callable[[Any], Any]]) -> Un
             each()
 
     return undo_all
-
-
-def _nothing() -> None:
-    """Take nothing back."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ClassVar, Final
 
+from otel_wfperf.instrumentation.call import add_early_exit, remove_early_exit
 from otel_wfperf.instrumentation.integration import Coverage
 from otel_wfperf.instrumentation.others import announce, is_recorded_elsewhere
 from otel_wfperf.instrumentation.patching import Undo, replace
@@ -42,12 +43,17 @@ class HaystackIntegration:
         phases="run of a component; it depends on the connected components that have run before",
         agents="run of an `Agent`, named by its component",
         tools="tool call of an agent, bound to the model response that asked for it",
-        llm_calls="generator, as a component, in an agent, or within another component; tokens of the reply's meta",
+        llm_calls=(
+            "component that is named a generator and has replies, generator of an agent or of one of Haystack's own "
+            "components; tokens of the reply's meta"
+        ),
         waits="confirmation by a person (human-in-the-loop strategies)",
         handoffs="",
         missing=(
             "Waits for `concurrency_limit` and `max_workers`: spans begin when the slot is there.",
-            "Retries within a client of a model provider.",
+            "Retries within a client of a model provider, and the generators that a `FallbackChatGenerator` tries.",
+            "Generators that a component of the program's own calls, or that are called outside of pipelines.",
+            "The run that a component starts in a thread of its own, as part of the run that it belongs to.",
         ),
     )
 
@@ -55,6 +61,7 @@ class HaystackIntegration:
         """List the modules whose import makes the integration act."""
         return {
             "haystack.tracing.tracer": _wrap_tracer,
+            "haystack.core.errors": _know_breakpoints,
             "haystack.core.pipeline.base": _tell_components,
             "haystack.components.agents.agent": _tell_agents,
             "haystack.components.agents.tool_calling": _tell_tools,
@@ -111,6 +118,13 @@ def _current(original: Callable[..., Any]) -> Callable[..., Any]:
         return spans.current_span() or original(self)
 
     return current_span
+
+
+def _know_breakpoints() -> Undo:
+    from haystack.core.errors import BreakpointException  # noqa: PLC0415 - imported already when this runs
+
+    add_early_exit(BreakpointException)
+    return lambda: remove_early_exit(BreakpointException)
 
 
 def _tell_components() -> Undo:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ClassVar
 
+from otel_wfperf.instrumentation.call import current_operation
 from otel_wfperf.instrumentation.integration import Coverage
 from otel_wfperf.instrumentation.patching import Undo, replace
 
@@ -43,6 +44,7 @@ class LlamaIndexIntegration:
         missing=(
             "Dependencies on events that a step sent with `ctx.send_event`: nothing says who sent them.",
             "The wait for `num_concurrent_runs`: it ends before the run begins.",
+            "The wait of `ctx.wait_for_event`: the step ends, and is called again, as another phase, with the event.",
             "Tools that are called outside of agents; record them with `tool(...)`.",
         ),
     )
@@ -100,6 +102,8 @@ def _waiting(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def acquire(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if current_operation() is None:
+            return original(self, *args, **kwargs)
         with wait("rate limit", kind="rate_limit"):
             return original(self, *args, **kwargs)
 
@@ -111,6 +115,8 @@ def _waiting_async(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     async def async_acquire(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if current_operation() is None:
+            return await original(self, *args, **kwargs)
         with wait("rate limit", kind="rate_limit"):
             return await original(self, *args, **kwargs)
 

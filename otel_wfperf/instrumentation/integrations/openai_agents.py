@@ -48,7 +48,7 @@ class OpenAIAgentsIntegration:
         phases="each `Runner.run` directly within a `trace()`, named like its first agent or its own workflow name; "
         "a `custom_span` outside of agents; a guardrail",
         agents="agent, also one that is used as a tool",
-        tools="function tool, MCP, hosted and local tool, bound to the answer that asked for it; "
+        tools="function tool, MCP and local tool, bound to the answer that asked for it; "
         "its call id for function tools",
         llm_calls="generation and response; tokens of the span's usage; time to the first piece of a stream",
         waits="pause before another attempt of a model call; a tool that waits under `max_function_tool_concurrency`",
@@ -59,6 +59,7 @@ class OpenAIAgentsIntegration:
             "Hashes and sizes under `trace_include_sensitive_data=False`: the SDK keeps content out of its spans.",
             "Finish reasons of chat completions other than tool calls and streamed ends: the SDK drops them.",
             "Retries within the OpenAI client: the SDK does not see them.",
+            "Hosted tools: they run at the provider, within the model call.",
             "The time until a person approves a tool: the run ends, and its continuation is another execution.",
             "Realtime sessions: the server traces them.",
             "A trace provider of the user's own that is no `DefaultTraceProvider`: it calls processors as it likes.",

@@ -11,7 +11,6 @@ Hooks, checked with pydantic-ai-slim and pydantic-graph 2.68.0:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from typing import ClassVar
 
 from otel_wfperf.instrumentation.failures import failures_counted
@@ -49,16 +48,12 @@ class PydanticAIIntegration:
 
     def hooks(self) -> Mapping[str, Callable[[], Undo]]:
         """List the modules whose import makes the integration act."""
-        return {"pydantic_ai.agent": _switch_on, "pydantic_graph.graph_builder": _record_graphs}
+        # The whole package: settings for its spans can only be made once it knows its version, which it sets last.
+        return {"pydantic_ai": _switch_on, "pydantic_graph.graph_builder": _record_graphs}
 
 
 def _switch_on() -> Undo:
-    import pydantic_ai  # noqa: PLC0415 - imported already when this runs
-
-    if not hasattr(pydantic_ai, "__version__"):
-        # The settings ask for it, and the package itself sets it last: to the same.
-        pydantic_ai.__version__ = version("pydantic_ai_slim")
-    from pydantic_ai import concurrency  # noqa: PLC0415 - as above
+    from pydantic_ai import concurrency  # noqa: PLC0415 - imported already when this runs
     from pydantic_ai.agent import Agent  # noqa: PLC0415 - as above
     from pydantic_ai.capabilities.instrumentation import Instrumentation  # noqa: PLC0415 - as above
     from pydantic_ai.models.instrumented import InstrumentationSettings  # noqa: PLC0415 - as above

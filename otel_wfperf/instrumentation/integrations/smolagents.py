@@ -2,11 +2,10 @@
 
 smolagents has no hook that sees a start, so these are replaced (checked with smolagents 1.26.0):
 
-* ``MultiStepAgent.run``, and its generators ``_step_stream`` (of ``ToolCallingAgent`` and ``CodeAgent``) and
-  ``_generate_planning_step``;
-* ``Tool.__call__``;
-* ``generate`` and ``generate_stream`` of each class of models, also of those that the program defines later:
-  ``Model.__init_subclass__`` tells of them;
+* ``MultiStepAgent.run``;
+* ``Tool.__call__``; not where a class of tools has its own: smolagents tells by its code whether to send it elsewhere;
+* the generators ``_step_stream`` and ``_generate_planning_step`` of each class of agents, and ``generate`` and
+  ``generate_stream`` of each class of models; also of those that the program defines later;
 * ``RateLimiter.throttle`` and ``Retrying.__call__``, which wait;
 * ``timeout`` of ``local_python_executor``, which runs the code of a ``CodeAgent`` in a thread without its context.
 """
@@ -43,6 +42,8 @@ class SmolagentsIntegration:
         missing=(
             "Which of several calls of one tool in one answer has which id: they are matched in order.",
             "Tools that a `CodeAgent` runs in another process or container.",
+            "Tools whose class replaces `__call__` and does not call that of `Tool`.",
+            "Answers of a model whose `generate_stream` returns something other than a generator.",
         ),
     )
 
@@ -58,16 +59,13 @@ class SmolagentsIntegration:
 
 
 def _record_agents() -> Undo:
-    from smolagents.agents import CodeAgent, MultiStepAgent, ToolCallingAgent  # noqa: PLC0415 - imported already
+    from smolagents.agents import MultiStepAgent  # noqa: PLC0415 - imported already
 
     from otel_wfperf.instrumentation.integrations.smolagents_parts import agents  # noqa: PLC0415 - with the framework
+    from otel_wfperf.instrumentation.integrations.smolagents_parts.classes import Family  # noqa: PLC0415 - as above
 
-    return _all(
-        replace(MultiStepAgent, "run", agents.running),
-        replace(MultiStepAgent, "_generate_planning_step", agents.planning),
-        replace(ToolCallingAgent, "_step_stream", agents.acting),
-        replace(CodeAgent, "_step_stream", agents.acting),
-    )
+    steps = {"_step_stream": agents.acting, "_generate_planning_step": agents.planning}
+    return _all(replace(MultiStepAgent, "run", agents.running), Family(MultiStepAgent, steps).replace_all())
 
 
 def _record_tools() -> Undo:
@@ -81,11 +79,10 @@ def _record_tools() -> Undo:
 def _record_models() -> Undo:
     from smolagents.models import Model  # noqa: PLC0415 - as above
 
-    from otel_wfperf.instrumentation.integrations.smolagents_parts.models import ModelClasses  # noqa: PLC0415
+    from otel_wfperf.instrumentation.integrations.smolagents_parts import models  # noqa: PLC0415 - as above
+    from otel_wfperf.instrumentation.integrations.smolagents_parts.classes import Family  # noqa: PLC0415 - as above
 
-    classes = ModelClasses()
-    classes.add_all(Model)
-    return _all(classes.remove_all, replace(Model, "__init_subclass__", classes.announcing))
+    return Family(Model, {"generate": models.generating, "generate_stream": models.streaming}).replace_all()
 
 
 def _record_waits() -> Undo:

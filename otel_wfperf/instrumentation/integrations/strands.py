@@ -69,6 +69,7 @@ def _complete_spans() -> Undo:
     return _replace_all(
         Tracer,
         {
+            "__init__": spans.noting_provider,
             "_start_span": spans.following_provider,
             "start_agent_span": spans.starting_agents,
             "start_multiagent_span": spans.starting_runs,

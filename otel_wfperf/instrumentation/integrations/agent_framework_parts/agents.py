@@ -72,8 +72,8 @@ def tool_span(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap ``get_function_span``: say which model response asked."""
 
     @wraps(original)
-    def get_function_span(attributes: Mapping[str, Any]) -> Any:
-        return original(attributes=_with_turn(attributes) or attributes)
+    def get_function_span(attributes: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        return original(_with_turn(attributes) or attributes, *args, **kwargs)
 
     return get_function_span
 

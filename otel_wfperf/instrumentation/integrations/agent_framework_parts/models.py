@@ -59,7 +59,9 @@ class _Asking:
             return stream
         return stream
 
+    @never_raises("agent_framework.update")
     def see(self, update: Any) -> None:
+        """Note when the first of the answer came."""
         if self._first_token_s is None and any(content.type != "usage" for content in update.contents or ()):
             self._first_token_s = time.perf_counter() - self._started_s
 

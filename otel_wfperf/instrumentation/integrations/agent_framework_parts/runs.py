@@ -13,6 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from otel_wfperf import semconv
+from otel_wfperf.instrumentation.call import detach
 from otel_wfperf.instrumentation.others import is_recorded_elsewhere
 from otel_wfperf.instrumentation.payload import ContentReader
 from otel_wfperf.instrumentation.prompts import Prompts
@@ -124,7 +125,7 @@ def within(run: Run, agent: str) -> Iterator[None]:
     try:
         yield
     finally:
-        otel_context.detach(token)
+        detach(token)
 
 
 def native_span(operation: str) -> Span | None:

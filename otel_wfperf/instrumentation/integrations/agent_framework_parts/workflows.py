@@ -17,7 +17,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from otel_wfperf import semconv
-from otel_wfperf.instrumentation.call import Call
+from otel_wfperf.instrumentation.call import Call, detach
 from otel_wfperf.instrumentation.failures import failures_counted, never_raises
 from otel_wfperf.instrumentation.integrations.agent_framework_parts.runs import (
     Run,
@@ -26,14 +26,22 @@ from otel_wfperf.instrumentation.integrations.agent_framework_parts.runs import 
     current_run,
 )
 from otel_wfperf.instrumentation.operations import start_phase, start_wait
+from otel_wfperf.instrumentation.payload import MAX_VALUES
 from otel_wfperf.instrumentation.streams import Stream
 
 _DELIVERY_KEY: Final = otel_context.create_key("otel_wfperf.agent_framework.delivery")
 _STEP_KEY: Final = otel_context.create_key("otel_wfperf.agent_framework.step")
 # Chosen: from one superstep to the next it takes 0.3 ms (agent-framework-core 1.23); less of a wait tells nothing.
 _MIN_WAIT_NS: Final = 1_000_000
+# One more than is read: of what was cut off here, no claim is made. A streaming agent says each word by itself.
+_MAX_SAID: Final = MAX_VALUES + 1
 # Source: agent_framework._workflows._const.INTERNAL_SOURCE_PREFIX; such messages come from outside.
 _FROM_OUTSIDE: Final = "internal:"
+
+
+def _keep(said: list[Any], value: Any) -> None:
+    if len(said) < _MAX_SAID:
+        said.append(value)
 
 
 class _WorkflowRun(Stream):
@@ -45,8 +53,10 @@ class _WorkflowRun(Stream):
         self._outputs: list[Any] = []
 
     def seen(self, item: Any) -> None:
-        if item.type == "output" and self._run.span.is_recording():
-            self._outputs.append(item.data)
+        if item.type == "output":
+            _keep(self._outputs, item.data)
+        elif item.type == "status" and self._outputs and self._run.span.is_recording():
+            # The last status comes just before the native span ends.
             self._run.span.set_attributes(self._run.reader.output_attributes(self._outputs))
 
 
@@ -63,12 +73,12 @@ def counting_supersteps(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap ``RunnerImpl._run_iteration``."""
 
     @wraps(original)
-    async def run_iteration(runner: Any) -> Any:
+    async def run_iteration(runner: Any, *args: Any, **kwargs: Any) -> Any:
         run = current_run()
         if run is not None:
             with failures_counted("agent_framework.superstep"):
                 run.begin_superstep(runner._iteration + 1)  # noqa: SLF001 - nothing public tells before it is over
-        return await original(runner)
+        return await original(runner, *args, **kwargs)
 
     return run_iteration
 
@@ -119,8 +129,11 @@ class Delivery:
 
     def says(self, value: Any) -> None:
         """Note something that came of it."""
-        self.said.append(value)
-        if self.span.is_recording():
+        _keep(self.said, value)
+
+    def describe_result(self) -> None:
+        """Say on the native span what came of it."""
+        if self.said and self.span.is_recording():
             self.span.set_attributes(self.run.reader.output_attributes(self.said))
 
 
@@ -136,7 +149,7 @@ def delivering(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return await original(executor, message, source_executor_ids, *args, **kwargs)
         finally:
-            otel_context.detach(token)
+            detach(token)
 
     return execute
 
@@ -178,6 +191,8 @@ class _Described(AbstractContextManager[Any]):
     def __exit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
+        with failures_counted("agent_framework.executor_result"):
+            self._delivery.describe_result()
         return self._native.__exit__(error_type, error, traceback)
 
 
@@ -185,14 +200,14 @@ def noting_messages(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap ``InProcRunnerContext.send_message``."""
 
     @wraps(original)
-    async def send_message(context: Any, message: Any) -> Any:
+    async def send_message(context: Any, message: Any, *args: Any, **kwargs: Any) -> Any:
         run = current_run()
         if run is not None:
             with failures_counted("agent_framework.message"):
                 for span_id in message.source_span_ids or ():
                     run.remember_message(span_id)
                 _say(message.data)
-        return await original(context, message)
+        return await original(context, message, *args, **kwargs)
 
     return send_message
 
@@ -258,7 +273,7 @@ def recorded_step(original: Callable[..., Any]) -> Callable[..., Any]:
             step.end(error)
             raise
         finally:
-            otel_context.detach(token)
+            detach(token)
         step.end(result=result)
         return result
 
@@ -269,8 +284,8 @@ def starting_step(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap ``RunContext.add_event``: a step tells that it is about to call its function."""
 
     @wraps(original)
-    async def add_event(context: Any, event: Any) -> Any:
-        result = await original(context, event)
+    async def add_event(context: Any, event: Any, *args: Any, **kwargs: Any) -> Any:
+        result = await original(context, event, *args, **kwargs)
         step = otel_context.get_value(_STEP_KEY)
         if isinstance(step, _Step) and event.type == "executor_invoked":
             with failures_counted("agent_framework.step"):

@@ -9,10 +9,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypedDict
 
 from otel_wfperf.instrumentation.call import Call, attach, unrecorded_call
-from otel_wfperf.instrumentation.failures import failures_counted
+from otel_wfperf.instrumentation.failures import failures_counted, never_raises
 from otel_wfperf.instrumentation.integrations.agno_parts.state import Group, Run, current_group, current_run, within
 from otel_wfperf.instrumentation.operations import start_agent, start_phase, start_workflow
 from otel_wfperf.instrumentation.others import is_recorded_elsewhere
@@ -27,15 +27,24 @@ _OTHERS: Final = (
 Start: TypeAlias = Callable[[Any, dict[str, Any]], Call]
 
 
+class _PlaceInGroup(TypedDict, total=False):
+    group: str
+    width: int
+
+
 def running(start: Start) -> Callable[[Any], Any]:
     """Make what replaces ``run``: it returns the result, or an iterator where it streams."""
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        position = _position_of_stream(original)
+
         @wraps(original)
         def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-            streams = kwargs.get("stream") if kwargs.get("stream") is not None else getattr(self, "stream", None)
             if not is_recorded():
                 return original(self, *args, **kwargs)
+            streams = args[position] if position < len(args) else kwargs.get("stream")
+            if streams is None:
+                streams = getattr(self, "stream", None)
             if streams:
                 return _followed(lambda: start(self, kwargs), original(self, *args, **kwargs))
             return _called(lambda: start(self, kwargs), lambda: original(self, *args, **kwargs))
@@ -55,6 +64,25 @@ def running_async(start: Start) -> Callable[[Any], Any]:
             return _followed(lambda: start(self, kwargs), result) if is_recorded() else result
 
         return arun
+
+    return make
+
+
+def continuing_async(start: Start) -> Callable[[Any], Any]:
+    """Make what replaces a coroutine function that, where it streams, returns an asynchronous iterator in the end."""
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        async def acontinue_run(self: Any, *args: Any, **kwargs: Any) -> Any:
+            coroutine = original(self, *args, **kwargs)
+            streams = kwargs.get("stream") if kwargs.get("stream") is not None else getattr(self, "stream", None)
+            if not is_recorded():
+                return await coroutine
+            if streams:
+                return _followed(lambda: start(self, kwargs), await coroutine)
+            return await _awaited(lambda: start(self, kwargs), coroutine)
+
+        return acontinue_run
 
     return make
 
@@ -123,10 +151,20 @@ def streaming_async(start: Start) -> Callable[[Any], Any]:
     return make
 
 
+def _position_of_stream(function: Callable[..., Any]) -> int:
+    """Return the place of ``stream`` among the positional arguments after ``self``; beyond all if it has none."""
+    positional = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ]
+    return positional.index("stream") - 1 if "stream" in positional else len(positional)
+
+
 def _called(begin: Callable[[], Call], function: Callable[[], Any]) -> Any:
     call = _begun(begin)
     try:
-        with attach(call):
+        with attach(None if call.ended else call):
             result = function()
     except BaseException as error:
         call.end(error)
@@ -138,7 +176,7 @@ def _called(begin: Callable[[], Call], function: Callable[[], Any]) -> Any:
 async def _awaited(begin: Callable[[], Call], coroutine: Coroutine[Any, Any, Any]) -> Any:
     call = _begun(begin)
     try:
-        with attach(call):
+        with attach(None if call.ended else call):
             result = await coroutine
     except BaseException as error:
         call.end(error)
@@ -183,18 +221,25 @@ def start_run_of_agent(agent: Any, kwargs: dict[str, Any]) -> Call:
 def start_step(step: Any, kwargs: dict[str, Any]) -> Call:
     """Start a step of a workflow."""
     del kwargs
-    name, group = getattr(step, "name", None) or "step", current_group()
-    return start_phase(str(name), group=group.name, width=group.width, context=within(current_run() or Run()))
+    name = getattr(step, "name", None) or type(step).__name__
+    return start_phase(str(name), **_place_in_group(step), context=within(current_run() or Run()))
 
 
 def start_parallel(block: Any, kwargs: dict[str, Any]) -> Call:
     """Start a block whose steps run side by side."""
     del kwargs
-    name, group = str(getattr(block, "name", None) or "Parallel"), current_group()
-    branches = within(current_run() or Run(), Group(name, len(getattr(block, "steps", ()))))
-    return start_phase(name, group=group.name, width=group.width, context=branches)
+    name = str(getattr(block, "name", None) or "Parallel")
+    return start_phase(name, **_place_in_group(block), context=within(current_run() or Run(), Group(name, block)))
 
 
+def _place_in_group(step: Any) -> _PlaceInGroup:
+    group = current_group()
+    if group is None or not group.has_branch(step):
+        return {}
+    return {"group": group.name, "width": group.width}
+
+
+@never_raises("agno.result")
 def _failure(result: Any) -> str | None:
     """Name the failure of a run that reports it in its result instead of raising."""
     status = getattr(result, "status", None)

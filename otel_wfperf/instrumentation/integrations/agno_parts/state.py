@@ -41,21 +41,29 @@ class Run:
 
 
 class Group:
-    """The branches of a ``Parallel`` block, or one of the steps of a workflow.
+    """The branches of a ``Parallel`` block.
 
     Attributes:
-        name: Name of the block; None outside of one.
-        width: Branches in it (count).
+        name: Name of the block.
     """
 
-    def __init__(self, name: str | None, width: int | None) -> None:
+    def __init__(self, name: str, block: Any) -> None:
         """Describe a block."""
         self.name = name
-        self.width = width
+        # Its steps are not those it was made with: agents and functions among them become steps when it runs.
+        self._block = block
+
+    @property
+    def width(self) -> int:
+        """Branches in it (count)."""
+        return len(self._block.steps)
+
+    def has_branch(self, step: Any) -> bool:
+        """Tell whether a step is one of the branches, and not a part of one."""
+        return any(step is each for each in self._block.steps)
 
 
 _GROUP_KEY: Final = otel_context.create_key("otel_wfperf.agno.group")
-_ALONE: Final = Group(None, None)
 
 
 def current_run() -> Run | None:
@@ -64,12 +72,12 @@ def current_run() -> Run | None:
     return run if isinstance(run, Run) else None
 
 
-def current_group() -> Group:
-    """Return the block whose branch the caller is about to begin."""
+def current_group() -> Group | None:
+    """Return the innermost block that the caller runs in, unless a step is in between."""
     group: Any = otel_context.get_value(_GROUP_KEY)
-    return group if isinstance(group, Group) else _ALONE
+    return group if isinstance(group, Group) else None
 
 
-def within(run: Run, group: Group = _ALONE) -> Context:
+def within(run: Run, group: Group | None = None) -> Context:
     """Return the current context, in which operations find the run, and steps the block that they are branches of."""
     return otel_context.set_value(_GROUP_KEY, group, otel_context.set_value(_RUN_KEY, run))

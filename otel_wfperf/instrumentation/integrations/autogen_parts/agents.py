@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import wraps
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
@@ -24,10 +24,14 @@ from otel_wfperf.instrumentation.integrations.autogen_parts.runs import (
     current_run,
     current_ticket,
     follow,
+    may_record,
     record_wait,
 )
 from otel_wfperf.instrumentation.operations import record_handoff, start_agent, start_phase
 from otel_wfperf.instrumentation.streams import Stream
+
+# Source: GenAI semantic conventions; as AutoGen spells it.
+_AGENT_ID: Final = "gen_ai.agent.id"
 
 
 class Entered(AbstractContextManager[Span]):
@@ -39,6 +43,10 @@ class Entered(AbstractContextManager[Span]):
         self._calls = calls
         self._after = after
         self._token: Any = None
+
+    def identify(self, agent_id: str) -> None:
+        """Write down the id that AutoGen's own span would have had."""
+        self._calls[-1].span.set_attribute(_AGENT_ID, agent_id)
 
     def __enter__(self) -> Span:
         self._token = otel_context.attach(self._context)
@@ -57,13 +65,20 @@ def agent_span(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def trace_invoke_agent_span(agent_name: str, **kwargs: Any) -> Any:
-        recorded = _agent(agent_name)
+        recorded = _recorded(agent_name, kwargs.get("agent_id"))
         return original(agent_name, **kwargs) if recorded is None else recorded
 
     return trace_invoke_agent_span
 
 
 @never_raises("autogen.agent")
+def _recorded(name: str, agent_id: str | None) -> Entered | None:
+    recorded = _agent(name)
+    if recorded is not None and agent_id is not None:
+        recorded.identify(agent_id)
+    return recorded
+
+
 def _agent(name: str) -> Entered | None:
     run = current_run()
     if run is None:
@@ -99,6 +114,16 @@ def _turn(run: Run, name: str) -> Entered:
     if ticket is not None:
         follow(calls[0], ticket)
     return Entered(agent.context, calls, after=lambda: run.finished.add(name))
+
+
+def begin_lone_run(*_: Any, **__: Any) -> Stream:
+    """Begin one call of ``run_stream``, which opens its span within itself: its consumer is not to see that."""
+    return Stream(otel_context.get_current() if _is_recorded() else None)
+
+
+@never_raises("autogen.run_stream")
+def _is_recorded() -> bool:
+    return current_run() is not None or may_record()
 
 
 class _Answer(Stream):

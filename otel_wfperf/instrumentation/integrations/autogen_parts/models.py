@@ -13,7 +13,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.trace import format_span_id
 
 from otel_wfperf import semconv
-from otel_wfperf.instrumentation.call import Call, current_operation
+from otel_wfperf.instrumentation.call import Call, current_operation, detach
 from otel_wfperf.instrumentation.failures import failures_counted, never_raises
 from otel_wfperf.instrumentation.integrations.autogen_parts.runs import Run, current_run, may_record
 from otel_wfperf.instrumentation.integrations.autogen_parts.teams import SELECTION, speaker
@@ -68,15 +68,23 @@ def _wrap(client_class: Any, wrapped: weakref.WeakSet[Any]) -> None:
     wrapped.add(client_class)
     for name, make in (("create", _created), ("create_stream", _streamed)):
         original = vars(client_class).get(name)
-        if original is not None and not hasattr(original, _WRAPPER):
-            setattr(client_class, name, _marked(make(original)))
+        # Of anything but a function, such as a mock, nobody knows how it is to be called.
+        if inspect.isfunction(original) and not _is_ours(original):
+            wrapper = make(original)
+            vars(wrapper)[_WRAPPER] = id(wrapper)
+            setattr(client_class, name, wrapper)
 
 
 def _unwrap(client_class: Any) -> None:
     for name in ("create", "create_stream"):
         wrapper: Any = vars(client_class).get(name)
-        if hasattr(wrapper, _WRAPPER):
+        if _is_ours(wrapper):
             setattr(client_class, name, wrapper.__wrapped__)
+
+
+def _is_ours(function: Any) -> bool:
+    """Tell whether a function is a wrapper of ours; what wraps one has the same attributes."""
+    return getattr(function, _WRAPPER, None) == id(function)
 
 
 def _subclasses(base: Any) -> Iterator[Any]:
@@ -85,25 +93,20 @@ def _subclasses(base: Any) -> Iterator[Any]:
         yield from _subclasses(each)
 
 
-def _marked(wrapper: Any) -> Any:
-    setattr(wrapper, _WRAPPER, True)
-    return wrapper
-
-
 def _created(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     async def create(*args: Any, **kwargs: Any) -> Any:
         asking = _begin(args, kwargs)
         if asking is None:
             return await original(*args, **kwargs)
-        token = otel_context.attach(asking.context)
+        token = otel_context.attach(asking.call.context)
         try:
             result = await original(*args, **kwargs)
         except BaseException as error:
             asking.end(error)
             raise
         finally:
-            otel_context.detach(token)
+            detach(token)
         asking.seen(result)
         return result
 
@@ -117,7 +120,8 @@ def _streamed(original: Callable[..., Any]) -> Callable[..., Any]:
     # The cache's is a function that returns a generator.
     @wraps(original)
     def create_stream(*args: Any, **kwargs: Any) -> Any:
-        return streamed(original, _begin_stream)(*args, **kwargs)
+        items = original(*args, **kwargs)
+        return streamed(lambda *_, **__: items, _begin_stream)(*args, **kwargs) if inspect.isasyncgen(items) else items
 
     return create_stream
 
@@ -127,7 +131,7 @@ class _Asking(Stream):
 
     def __init__(self, call: Call, run: Run | None) -> None:
         super().__init__(call.context)
-        self._call = call
+        self.call = call
         self._run = run
         self._started_s = time.perf_counter()
         self._first_token_s: float | None = None
@@ -137,14 +141,14 @@ class _Asking(Stream):
             if self._first_token_s is None:
                 self._first_token_s = time.perf_counter() - self._started_s
         elif hasattr(item, "finish_reason"):
-            self._call.end(attributes=self._answer(item))
+            self.call.end(attributes=self._answer(item))
 
     def end(self, error: BaseException | None = None) -> None:
-        self._call.end(error)
+        self.call.end(error)
 
     @never_raises("autogen.answer")
     def _answer(self, result: Any) -> Mapping[str, Any]:
-        turn = format_span_id(self._call.span.get_span_context().span_id)
+        turn = format_span_id(self.call.span.get_span_context().span_id)
         for call in result.content if isinstance(result.content, list) else ():
             if self._run is not None and call.id:
                 self._run.remember_turn(call.id, turn)

@@ -139,7 +139,7 @@ class Ticket:
         self.sent_ns = time.time_ns()
         before = current_ticket()
         self.cause: SpanContext | None = _enclosing_agent() or (before.cause if before is not None else None)
-        self._sender = otel_context.get_current()
+        self._sender: Context | None = otel_context.get_current()
         self._is_open = True
         run.message_sent()
 
@@ -156,6 +156,8 @@ class Ticket:
         """Note that the message has been handled."""
         if self._is_open:
             self._is_open = False
+            # It holds the ticket of the message before, and so on back to the first.
+            self._sender = None
             self.run.message_handled()
 
     def __del__(self) -> None:

@@ -32,8 +32,8 @@ def with_ticket(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap ``get_telemetry_envelope_metadata``, which is called once for each message that is sent."""
 
     @wraps(original)
-    def get_telemetry_envelope_metadata() -> Any:
-        metadata = original()
+    def get_telemetry_envelope_metadata(*args: Any, **kwargs: Any) -> Any:
+        metadata = original(*args, **kwargs)
         run = current_run()
         if run is not None:
             with failures_counted("autogen.ticket"):
@@ -47,13 +47,13 @@ def handling(original: Callable[..., Any], context_of: Callable[[Ticket], Contex
     """Wrap ``_process_send``, ``_process_publish`` or ``_process_response``: handle a message where it belongs."""
 
     @wraps(original)
-    async def process(runtime: Any, message_envelope: Any) -> Any:
+    async def process(runtime: Any, message_envelope: Any, *args: Any, **kwargs: Any) -> Any:
         ticket = getattr(message_envelope.metadata, _TICKET, None)
         if ticket is None:
-            return await original(runtime, message_envelope)
+            return await original(runtime, message_envelope, *args, **kwargs)
         token = otel_context.attach(context_of(ticket))
         try:
-            return await original(runtime, message_envelope)
+            return await original(runtime, message_envelope, *args, **kwargs)
         finally:
             detach(token)
             ticket.settle()
@@ -80,7 +80,7 @@ def starting(original: Callable[..., Any]) -> Callable[..., Any]:
                     run.call.end(error)
                     raise
         finally:
-            otel_context.detach(token)
+            detach(token)
 
     return send
 
@@ -118,7 +118,7 @@ def recorded_agent(original: Callable[..., Any]) -> Callable[..., Any]:
             call.end(error)
             raise
         finally:
-            otel_context.detach(token)
+            detach(token)
         _end_turn(call, result)
         return result
 

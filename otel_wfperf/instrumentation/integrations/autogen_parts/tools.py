@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from opentelemetry import context as otel_context
 
-from otel_wfperf.instrumentation.call import Call, current_operation
+from otel_wfperf.instrumentation.call import Call, current_operation, detach
 from otel_wfperf.instrumentation.failures import failures_counted, never_raises
 from otel_wfperf.instrumentation.integrations.autogen_parts.agents import Entered
 from otel_wfperf.instrumentation.integrations.autogen_parts.runs import current_run, may_record
@@ -54,7 +54,7 @@ def recorded_call(original: Callable[..., Any]) -> Callable[..., Any]:
             call.end(error)
             raise
         finally:
-            otel_context.detach(token)
+            detach(token)
         call.end(attributes=_result(result))
         return result
 

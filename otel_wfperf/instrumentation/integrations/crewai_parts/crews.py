@@ -254,10 +254,10 @@ def handing_off(original: Callable[..., Any]) -> Callable[..., Any]:
     """Make the replacement of ``BaseAgentTool._execute``, by which one agent gives work to another."""
 
     @wraps(original)
-    def execute(self: Any, agent_name: Any, *args: Any, **kwargs: Any) -> Any:
+    def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
         with failures_counted("crewai.handoff"):
-            _record_handoff(self, agent_name)
-        return original(self, agent_name, *args, **kwargs)
+            _record_handoff(self, argument(args, kwargs, 0, "agent_name"))
+        return original(self, *args, **kwargs)
 
     return execute
 

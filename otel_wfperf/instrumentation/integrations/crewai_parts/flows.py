@@ -186,17 +186,16 @@ def grouping_listeners(original: Callable[..., Any]) -> Callable[..., Any]:
     """Make the replacement of ``Flow._find_triggered_methods``: listeners run together, routers one by one."""
 
     @wraps(original)
-    def find(self: Any, trigger_method: Any, router_only: Any) -> Any:
-        methods = original(self, trigger_method, router_only)
-        if not router_only and len(methods) > 1:
-            _schedule(self, f"after {trigger_method}", methods)
+    def find(self: Any, *args: Any, **kwargs: Any) -> Any:
+        methods = original(self, *args, **kwargs)
+        _schedule(self, methods, *args, **kwargs)
         return methods
 
     return find
 
 
 @never_raises("crewai.schedule")
-def _schedule(flow: Any, group: str, methods: Sequence[Any]) -> None:
+def _schedule(flow: Any, methods: Sequence[Any], trigger_method: object, router_only: object) -> None:
     flow_run = otel_context.get_value(_FLOW)
-    if isinstance(flow_run, FlowRun) and not is_internal(flow):
-        flow_run.schedule(group, methods)
+    if isinstance(flow_run, FlowRun) and not router_only and not is_internal(flow):
+        flow_run.schedule(f"after {trigger_method}", methods)

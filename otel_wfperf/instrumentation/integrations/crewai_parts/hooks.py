@@ -11,7 +11,7 @@ from typing import Any
 from otel_wfperf.instrumentation.call import add_early_exit, remove_early_exit
 from otel_wfperf.instrumentation.failures import failures_counted
 from otel_wfperf.instrumentation.integrations.crewai_parts import crews, flows, models, tools, waits
-from otel_wfperf.instrumentation.integrations.crewai_parts.seams import recorded, replace_all
+from otel_wfperf.instrumentation.integrations.crewai_parts.seams import argument, recorded, replace_all
 from otel_wfperf.instrumentation.patching import Undo, replace
 
 # By the name of the event's class, which is looked up for every event: nothing is imported for it.
@@ -181,11 +181,12 @@ def in_bus() -> Undo:
 
 def _listening(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
-    def emit(self: Any, source: Any, event: Any) -> Any:
+    def emit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        event = argument(args, kwargs, 1, "event")
         listener = _FACTS.get(type(event).__name__)
         if listener is not None:
             with failures_counted("crewai.event"):
                 listener(event)
-        return original(self, source, event)
+        return original(self, *args, **kwargs)
 
     return emit

@@ -171,10 +171,10 @@ def recording_attempts(original: Callable[..., Any]) -> Callable[..., Any]:
     """Make the replacement of ``run_with_rate_limit_retry``, as ``crewai.llms.base_llm`` knows it."""
 
     @wraps(original)
-    def retry(operation: Callable[[], Any], *, sleep: Callable[[float], Any] = time.sleep) -> Any:
+    def retry(operation: Callable[[], Any], *, sleep: Callable[[float], Any] = time.sleep, **settings: Any) -> Any:
         attempts = _attempts(operation)
         if attempts is None:
-            return original(operation, sleep=sleep)
+            return original(operation, sleep=sleep, **settings)
 
         def attempt() -> Any:
             return run_inside(attempts.open(), operation)
@@ -182,7 +182,7 @@ def recording_attempts(original: Callable[..., Any]) -> Callable[..., Any]:
         def pause(seconds: float) -> None:
             run_inside(attempts.wait(), sleep, seconds)
 
-        return original(attempt, sleep=pause)
+        return original(attempt, sleep=pause, **settings)
 
     return retry
 
@@ -192,11 +192,14 @@ def recording_attempts_async(original: Callable[..., Any]) -> Callable[..., Any]
 
     @wraps(original)
     async def retry(
-        operation: Callable[[], Awaitable[Any]], *, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
+        operation: Callable[[], Awaitable[Any]],
+        *,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+        **settings: Any,
     ) -> Any:
         attempts = _attempts(operation)
         if attempts is None:
-            return await original(operation, sleep=sleep)
+            return await original(operation, sleep=sleep, **settings)
 
         async def attempt() -> Any:
             return await run_inside_async(attempts.open(), operation)
@@ -204,7 +207,7 @@ def recording_attempts_async(original: Callable[..., Any]) -> Callable[..., Any]
         async def pause(seconds: float) -> None:
             await run_inside_async(attempts.wait(), sleep, seconds)
 
-        return await original(attempt, sleep=pause)
+        return await original(attempt, sleep=pause, **settings)
 
     return retry
 
@@ -224,12 +227,12 @@ def counting(original: Callable[..., Any]) -> Callable[..., Any]:
     """Make the replacement of ``BaseLLM._track_token_usage_internal``, which every class calls with its usage."""
 
     @wraps(original)
-    def track(self: Any, usage_data: Any, *args: Any, **kwargs: Any) -> Any:
+    def track(self: Any, *args: Any, **kwargs: Any) -> Any:
         with failures_counted("crewai.usage"):
             model_call = current_model_call()
             if model_call is not None:
-                model_call.usage.append(usage_data)
-        return original(self, usage_data, *args, **kwargs)
+                model_call.usage.append(argument(args, kwargs, 0, "usage_data"))
+        return original(self, *args, **kwargs)
 
     return track
 

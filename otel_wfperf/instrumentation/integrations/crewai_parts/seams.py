@@ -204,10 +204,7 @@ def _replace_one(owner: Any, name: str, make: Callable[[Any], Any]) -> Undo:
         made.append(make(original))
         return made[0]
 
-    stored = vars(owner).get(name)
-    undo = (
-        _replace_static(owner, name, remember) if isinstance(stored, staticmethod) else replace(owner, name, remember)
-    )
+    undo = replace(owner, name, remember)
 
     def switch_off_and_undo() -> None:
         switch = vars(made[0]).get(_SWITCH)
@@ -216,15 +213,3 @@ def _replace_one(owner: Any, name: str, make: Callable[[Any], Any]) -> Undo:
         undo()
 
     return switch_off_and_undo
-
-
-def _replace_static(owner: Any, name: str, make: Callable[[Any], Any]) -> Undo:
-    stored = vars(owner)[name]
-    replacement = staticmethod(make(stored.__func__))
-    setattr(owner, name, replacement)
-
-    def undo() -> None:
-        if vars(owner).get(name) is replacement:
-            setattr(owner, name, stored)
-
-    return undo

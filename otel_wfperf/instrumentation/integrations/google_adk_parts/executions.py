@@ -51,11 +51,12 @@ def recording_invocations(original: Callable[..., Any]) -> Callable[..., Any]:
     @contextmanager
     @wraps(original)
     def record_invocation(entrypoint_node: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        with original(entrypoint_node, *args, **kwargs) as (given, scope):
-            context = given
+        with original(entrypoint_node, *args, **kwargs) as opened:
+            given = opened
             with failures_counted("google_adk.invocation"):
-                context = _with_execution(given, scope, entrypoint_node)
-            yield context, scope
+                context, scope = opened
+                given = _with_execution(context, scope, entrypoint_node), scope
+            yield given
 
     return record_invocation
 

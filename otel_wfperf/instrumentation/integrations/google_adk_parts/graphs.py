@@ -92,15 +92,15 @@ def recording_runs(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap ``Workflow._run_loop``."""
 
     @wraps(original)
-    async def run_loop(self: Any, loop_state: Any, ctx: Any) -> None:
+    async def run_loop(self: Any, loop_state: Any, *args: Any, **kwargs: Any) -> None:
         if current_execution() is None:
-            await original(self, loop_state, ctx)
+            await original(self, loop_state, *args, **kwargs)
             return
         run = _GraphRun()
         with failures_counted("google_adk.graph"):
-            _add_triggers(run, {}, _sizes(loop_state), source=_START, made_by="START")
+            _add_triggers(run, {}, _sizes(loop_state) or {}, source=_START, made_by="START")
         with _set(_run, run):
-            await original(self, loop_state, ctx)
+            await original(self, loop_state, *args, **kwargs)
 
     return run_loop
 
@@ -111,13 +111,13 @@ def recording_triggers(original: Callable[..., None]) -> Callable[..., None]:
     @wraps(original)
     def buffer_downstream_triggers(self: Any, loop_state: Any, node_name: str, *args: Any, **kwargs: Any) -> None:
         run = _run.get()
-        before = _sizes(loop_state) if run is not None else {}
+        before = None if run is None else _sizes(loop_state)
         original(self, loop_state, node_name, *args, **kwargs)
-        if run is not None:
+        if run is not None and before is not None:
             with failures_counted("google_adk.trigger"):
                 made_by = f"{node_name}@{loop_state.nodes[node_name].run_id}"
                 joins = _joins(self.graph)
-                _add_triggers(run, before, _sizes(loop_state), source=node_name, made_by=made_by, joins=joins)
+                _add_triggers(run, before, _sizes(loop_state) or {}, source=node_name, made_by=made_by, joins=joins)
 
     return buffer_downstream_triggers
 
@@ -126,10 +126,10 @@ def recording_limits(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap ``Workflow._schedule_ready_nodes``."""
 
     @wraps(original)
-    async def schedule_ready_nodes(self: Any, loop_state: Any, ctx: Any) -> None:
-        await original(self, loop_state, ctx)
+    async def schedule_ready_nodes(self: Any, loop_state: Any, *args: Any, **kwargs: Any) -> None:
+        await original(self, loop_state, *args, **kwargs)
         run = _run.get()
-        if run is not None and self.max_concurrency and loop_state.trigger_buffer:
+        if run is not None:
             _note_blocked(run, self, loop_state)
 
     return schedule_ready_nodes
@@ -139,13 +139,13 @@ def recording_starts(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap ``Workflow._start_node_task``."""
 
     @wraps(original)
-    def start_node_task(self: Any, loop_state: Any, ctx: Any, node_name: str, trigger: Any) -> Any:
+    def start_node_task(self: Any, loop_state: Any, ctx: Any, node_name: str, *args: Any, **kwargs: Any) -> Any:
         run = _run.get()
         if run is None:
-            return original(self, loop_state, ctx, node_name, trigger)
+            return original(self, loop_state, ctx, node_name, *args, **kwargs)
         _end_wait(run, self, node_name)
         with _set(_scheduled, Scheduled(self, node_name, run.next(node_name))):
-            return original(self, loop_state, ctx, node_name, trigger)
+            return original(self, loop_state, ctx, node_name, *args, **kwargs)
 
     return start_node_task
 
@@ -168,6 +168,7 @@ def _add_triggers(
         run.add([name], Trigger(depends_on, group, width))
 
 
+@never_raises("google_adk.trigger")
 def _sizes(loop_state: Any) -> dict[str, int]:
     return {name: len(triggers) for name, triggers in loop_state.trigger_buffer.items()}
 
@@ -183,7 +184,7 @@ def _joins(graph: Any) -> dict[str, tuple[str, ...]]:
 
 @never_raises("google_adk.limit")
 def _note_blocked(run: _GraphRun, workflow: Any, loop_state: Any) -> None:
-    if len(loop_state.pending_tasks) >= workflow.max_concurrency > 0:
+    if workflow.max_concurrency and len(loop_state.pending_tasks) >= workflow.max_concurrency:
         for name in loop_state.trigger_buffer:
             run.blocked.setdefault(name, (time.time_ns(), len(loop_state.trigger_buffer)))
 

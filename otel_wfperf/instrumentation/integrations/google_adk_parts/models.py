@@ -30,9 +30,9 @@ def describing_responses(original: Callable[..., None]) -> Callable[..., None]:
     """Wrap ``InferenceScope.record_llm_response``, which may end the span."""
 
     @wraps(original)
-    def record_llm_response(self: Any, invocation_context: Any, response: Any) -> None:
+    def record_llm_response(self: Any, invocation_context: Any, response: Any, *args: Any, **kwargs: Any) -> None:
         _describe_response(self, response)
-        original(self, invocation_context, response)
+        original(self, invocation_context, response, *args, **kwargs)
 
     return record_llm_response
 

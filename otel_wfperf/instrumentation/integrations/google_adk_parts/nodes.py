@@ -53,11 +53,11 @@ def recording_attempts(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap ``NodeRunner._execute_node``."""
 
     @wraps(original)
-    async def execute_node(self: Any, ctx: Any, node_input: Any) -> None:
-        attempt = _Attempt(ctx, self._parent_ctx.node, node_input)
+    async def execute_node(self: Any, ctx: Any, node_input: Any, *args: Any, **kwargs: Any) -> None:
+        attempt = _Attempt(ctx, getattr(self, "_parent_ctx", None), node_input)
         attempt.begin()
         try:
-            await original(self, ctx, node_input)
+            await original(self, ctx, node_input, *args, **kwargs)
         except BaseException as error:
             attempt.end(error)
             raise
@@ -70,9 +70,9 @@ def recording_retries(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap ``NodeRunner._attempt_retry``."""
 
     @wraps(original)
-    async def attempt_retry(self: Any, error: Exception, attempt_count: int) -> bool:
+    async def attempt_retry(self: Any, *args: Any, **kwargs: Any) -> bool:
         start_ns = time.time_ns()
-        will_retry: bool = await original(self, error, attempt_count)
+        will_retry: bool = await original(self, *args, **kwargs)
         if will_retry:
             _record_wait(self, start_ns)
         return will_retry
@@ -89,11 +89,11 @@ def _record_wait(runner: Any, start_ns: int) -> None:
 class _Attempt:
     """One attempt of a node."""
 
-    __slots__ = ("_call", "_ctx", "_input", "_parent", "_span", "_tokens")
+    __slots__ = ("_call", "_ctx", "_input", "_parent_ctx", "_span", "_tokens")
 
-    def __init__(self, ctx: Any, parent: Any, node_input: Any) -> None:
+    def __init__(self, ctx: Any, parent_ctx: Any, node_input: Any) -> None:
         self._ctx = ctx
-        self._parent = parent
+        self._parent_ctx = parent_ctx
         self._input = node_input
         self._call: Call | None = None
         self._span: Any = None
@@ -102,7 +102,7 @@ class _Attempt:
 
     @never_raises("google_adk.node")
     def begin(self) -> None:
-        execution, node, parent = current_execution(), self._ctx.node, self._parent
+        execution, node, parent = current_execution(), self._ctx.node, getattr(self._parent_ctx, "node", None)
         if execution is None or parent is None or not _is_step(node, parent):
             return
         trigger = _worker_trigger(parent) or scheduled_as(parent, node.name) or Trigger()

@@ -33,8 +33,8 @@ def describing_agents(original: Callable[..., None]) -> Callable[..., None]:
     """Wrap ``trace_agent_invocation``, which each agent's span passes at its start."""
 
     @wraps(original)
-    def trace_agent_invocation(span: Any, agent: Any, ctx: Any) -> None:
-        original(span, agent, ctx)
+    def trace_agent_invocation(span: Any, agent: Any, *args: Any, **kwargs: Any) -> None:
+        original(span, agent, *args, **kwargs)
         _describe_agent(span, agent)
 
     return trace_agent_invocation
@@ -65,6 +65,10 @@ def _response(event: Any) -> Any:
 @never_raises("google_adk.agent")
 def _describe_agent(span: Any, agent: Any) -> None:
     parent = getattr(agent, "parent_agent", None)
-    if parent is not None and type(parent).__name__ == _PARALLEL and current_execution() is not None:
+    if parent is not None and _runs_at_once(parent) and current_execution() is not None:
         width = len(parent.sub_agents)
         span.set_attributes({semconv.PARALLEL_GROUP: parent.name, semconv.PARALLEL_WIDTH: width})
+
+
+def _runs_at_once(agent: Any) -> bool:
+    return any(each.__name__ == _PARALLEL for each in type(agent).__mro__)

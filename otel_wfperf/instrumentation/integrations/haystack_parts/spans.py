@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Final
@@ -70,6 +70,7 @@ class RecordedSpan(Span):
         pipeline: What it shares with the others.
         agent: Name of the agent that it is part of.
         generator: What that agent asks.
+        is_in_model_call: Whether it is part of a model call.
         call: Its operation; None = it has none.
         inner: The model call or retrieval that a component is; it ends first.
         component: Name of the component that it is a run of.
@@ -83,6 +84,7 @@ class RecordedSpan(Span):
         self.pipeline: Pipeline = parent.pipeline if parent is not None else Pipeline()
         self.agent: str | None = parent.agent if parent is not None else None
         self.generator: Any = parent.generator if parent is not None else None
+        self.is_in_model_call: bool = parent is not None and (parent.is_in_model_call or parent.model_call is not None)
         self.call: Call | None = None
         self.inner: Call | None = None
         self.component: str | None = None
@@ -193,7 +195,7 @@ class Traced(AbstractContextManager[Span]):
         actual_parent = parent.actual if isinstance(parent, RecordedSpan) else parent
         self._actual = trace(name, tags=tags, parent_span=actual_parent)
         self._span: RecordedSpan | None = None
-        self._tokens: tuple[Token[RecordedSpan | None], Token[Context] | None] | None = None
+        self._tokens: tuple[Token[RecordedSpan | None], Token[Context]] | None = None
 
     def __enter__(self) -> Span:
         """Start both."""
@@ -218,9 +220,9 @@ class Traced(AbstractContextManager[Span]):
         if self._tokens is not None:
             with failures_counted("haystack.span_exit"):
                 current, attached = self._tokens
-                if attached is not None:
-                    detach(attached)
-                _current.reset(current)
+                detach(attached)
+                with suppress(ValueError):  # Left in another context than entered, where there is nothing to restore.
+                    _current.reset(current)
         if self._span is not None:
             with failures_counted("haystack.span_exit"):
                 self._span.end(error)
@@ -255,6 +257,9 @@ def _start_step(span: RecordedSpan, _tags: Tags, _subject: Any) -> None:
 
 
 def _start_generator(span: RecordedSpan, tags: Tags, _subject: Any) -> None:
+    if span.is_in_model_call:
+        # One of several generators that a FallbackChatGenerator tries: it returns the reply, and is the call.
+        return
     span.call = _start_model(span, None, str(tags.get("haystack.component.type")))
 
 
@@ -282,7 +287,7 @@ def _start_component(span: RecordedSpan, tags: Tags, instance: Any) -> None:
     span.call = start_phase(name, depends_on=needed, context=span.context)
     if "Retriever" in kind:
         span.inner = start_retrieval(name, context=span.call.context)
-    elif kind.endswith("Generator"):
+    elif kind.endswith("Generator") and "replies" in (tags.get("haystack.component.output_spec") or ()):
         span.context = span.call.context
         span.inner = _start_model(span, instance, kind)
 

@@ -13,6 +13,7 @@ import inspect
 import time
 from collections.abc import Mapping
 from typing import Any, Final
+from weakref import ref
 
 from llama_index_instrumentation.event_handlers import BaseEventHandler
 from llama_index_instrumentation.span_handlers import BaseSpanHandler
@@ -76,6 +77,24 @@ class Spans:
         if entered is not None and entered.model is None:
             del self._by_id[span_id]
         return entered
+
+    def end_with(self, span_id: str, stream: object) -> None:
+        """End the model call of a span that was left no later than the stream of its answer, which may never be read.
+
+        Args:
+            span_id: The span.
+            stream: What the method returned.
+        """
+
+        def end(_: object) -> None:
+            entered = self.end_model(span_id)
+            if entered is not None and entered.model is not None:
+                model, entered.model = entered.model, None
+                model.end()
+
+        entered = self.find(span_id)
+        if entered is not None:
+            entered.stream = ref(stream, end)
 
     def end_model(self, span_id: str | None) -> Entered | None:
         """Return the span whose model call ends now, and forget it if it was left already."""
@@ -146,6 +165,8 @@ class SpanHandler(BaseSpanHandler[Any]):
         if entered is None:
             return
         entered.leave()
+        if entered.model is not None and (inspect.isgenerator(result) or inspect.isasyncgen(result)):
+            self._spans.end_with(id_, result)
         if entered.step is not None and entered.run is not None:
             entered.run.returned(*entered.step, result)
         if entered.call is not None:

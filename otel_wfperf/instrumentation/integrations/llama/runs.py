@@ -104,7 +104,7 @@ class RunState:
         failed = [self._failed.pop(id(event), 0) for event in events]
         origins = self.origins(events) or []
         now_ns = time.time_ns()
-        kind, since_ns, limit = "retry_backoff", max(failed, default=0), None
+        kind, since_ns, limit = "retry_backoff", max(failed, default=0) if attempt > 1 else 0, None
         if attempt == 1 and origins:
             kind, since_ns, limit = "concurrency", max(origin.returned_ns for origin in origins), self._workers(step)
             # A worker is free again when this step starts, so that all the others are busy.

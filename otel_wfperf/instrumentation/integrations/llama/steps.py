@@ -47,9 +47,10 @@ class Entered:
         events: What the step was given.
         model: A model call that one of its events began.
         first_token_ns: When the first token came (nanoseconds since the Unix epoch); 0 = not yet.
+        stream: Keeps an eye on the stream of the answer.
     """
 
-    __slots__ = ("call", "events", "first_token_ns", "model", "model_start_ns", "run", "step", "token")
+    __slots__ = ("call", "events", "first_token_ns", "model", "model_start_ns", "run", "step", "stream", "token")
 
     def __init__(self, run: RunState | None) -> None:
         """Enter below a run."""
@@ -61,6 +62,7 @@ class Entered:
         self.model: Call | None = None
         self.model_start_ns = 0
         self.first_token_ns = 0
+        self.stream: object = None
 
     def attach(self, call: Call) -> None:
         """Make an operation current until the span is left."""

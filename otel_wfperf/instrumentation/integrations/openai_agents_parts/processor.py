@@ -145,7 +145,8 @@ def _start_task(node: Node, data: Any) -> None:
     execution = node.execution
     if node.anchor is None or node.anchor.kind != "workflow":
         return
-    if execution.call is not None and data.name == execution.name:
+    is_first, execution.has_run = not execution.has_run, True
+    if execution.call is not None and data.name == execution.name and is_first:
         return
     if data.name in (DEFAULT_NAME, execution.name):
         node.is_phase_to_be = True
@@ -261,6 +262,8 @@ def _rename(call: Call, attributes: dict[str, Any]) -> None:
 def _end_function(node: Node, data: Any, _: str | None) -> dict[str, Any]:
     if node.call is None or not node.call.span.is_recording():
         return {}
+    if node.is_put_off:
+        return _put_off(node.call, data.name)
     attributes: dict[str, Any] = {}
     reader = node.execution.reader
     if data.input is not None:
@@ -268,6 +271,13 @@ def _end_function(node: Node, data: Any, _: str | None) -> dict[str, Any]:
     if data.output is not None:
         attributes |= reader.output_attributes(data.output)
     return attributes
+
+
+def _put_off(call: Call, tool: str) -> dict[str, Any]:
+    """Make a tool that waits for a person no call of it: the SDK begins it again once it may run."""
+    call.kind, call.name = "other", f"approval {tool}"
+    call.span.update_name(call.name)
+    return {semconv.SPAN_KIND: call.kind, semconv.OPERATION_NAME: "request_approval"}
 
 
 def _end_handoff(node: Node, data: Any, _: str | None) -> dict[str, Any]:

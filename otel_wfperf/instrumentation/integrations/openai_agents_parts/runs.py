@@ -36,6 +36,7 @@ class Execution:
         is_ignored: True when nothing of it is recorded.
         was_announced: False when the SDK never told that it started, as of a run that is resumed.
         has_ended: Whether the SDK told that it ended; spans may come after that.
+        has_run: Whether it had a run of an agent; the second one is never all of it.
         spans: Open spans by the SDK's id, oldest first.
     """
 
@@ -50,6 +51,7 @@ class Execution:
         self.is_ignored = False
         self.was_announced = True
         self.has_ended = False
+        self.has_run = False
         self.spans: OrderedDict[str, Node] = OrderedDict()
         self.reader = ContentReader()
         self.prompts = Prompts(self.reader)
@@ -72,6 +74,7 @@ class Node:
         context: Where what it does belongs.
         start_ns: When it started (nanoseconds since the Unix epoch).
         is_phase_to_be: True for a run that becomes a phase once its first agent is known.
+        is_put_off: True for a tool that does not run before a person has agreed.
         model: Model that the next call below will use: its name and its provider.
         llm: The last call of a model below.
         turn: Identity of the last answer below.
@@ -87,6 +90,7 @@ class Node:
         "failures",
         "first_token_ns",
         "is_phase_to_be",
+        "is_put_off",
         "llm",
         "model",
         "parent",
@@ -106,6 +110,7 @@ class Node:
         self.context: Context = execution.context if parent is None else parent.context
         self.start_ns = time.time_ns()
         self.is_phase_to_be = False
+        self.is_put_off = False
         self.model: tuple[str, str | None] | None = None
         self.llm: Node | None = None
         self.turn: str | None = None

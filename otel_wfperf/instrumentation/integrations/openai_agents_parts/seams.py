@@ -5,6 +5,7 @@ Most of these places are private to the SDK: each is taken on its own, and where
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -33,6 +34,8 @@ class Seams:
         for seam in (
             self._errors,
             self._tool_calls,
+            self._approvals,
+            self._tool_timeouts,
             self._models,
             self._first_tokens,
             self._retries,
@@ -54,8 +57,8 @@ class Seams:
 
         def make(original: Callable[..., Any]) -> Callable[..., Any]:
             @wraps(original)
-            def set_error(span: Any, error: Any) -> None:
-                original(span, error)
+            def set_error(span: Any, *args: Any, **kwargs: Any) -> None:
+                original(span, *args, **kwargs)
                 with failures_counted("openai_agents.set_error"):
                     node = self._processor.node_of(span)
                     if node is not None:
@@ -69,24 +72,56 @@ class Seams:
         """``ToolContext.from_agent_context`` is given the id of the call, once the span of the tool is current."""
         from agents.tool_context import ToolContext  # noqa: PLC0415 - as above
 
-        original = vars(ToolContext)["from_agent_context"]
+        def make(original: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(original)
+            def from_agent_context(cls: Any, *args: Any, **kwargs: Any) -> Any:
+                made = original(cls, *args, **kwargs)
+                with failures_counted("openai_agents.tool_call"):
+                    node = self._current()
+                    if node is not None and node.type == "function":
+                        describe(node, {semconv.TOOL_CALL_ID: made.tool_call_id})
+                return made
 
-        @wraps(original.__func__)
-        def from_agent_context(cls: Any, context: Any, tool_call_id: str, *args: Any, **kwargs: Any) -> Any:
-            with failures_counted("openai_agents.tool_call"):
-                node = self._current()
-                if node is not None and node.type == "function":
-                    describe(node, {semconv.TOOL_CALL_ID: tool_call_id})
-            return original.__func__(cls, context, tool_call_id, *args, **kwargs)
+            return from_agent_context
 
-        replacement = classmethod(from_agent_context)
-        ToolContext.from_agent_context = replacement
+        return replace(ToolContext, "from_agent_context", make)
 
-        def undo() -> None:
-            if vars(ToolContext).get("from_agent_context") is replacement:
-                ToolContext.from_agent_context = original
+    def _approvals(self) -> Undo:
+        """``_maybe_execute_tool_approval`` returns what a person has to decide, within the span of a tool."""
+        from agents.run_internal import tool_execution  # noqa: PLC0415 - as above
 
-        return undo
+        def make(original: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(original)
+            async def ask(*args: Any, **kwargs: Any) -> Any:
+                result = await original(*args, **kwargs)
+                with failures_counted("openai_agents.approval"):
+                    node = self._current()
+                    is_open = getattr(getattr(result, "run_item", None), "type", None) == "tool_approval_item"
+                    if node is not None and node.type == "function":
+                        node.is_put_off = is_open
+                return result
+
+            return ask
+
+        owner = tool_execution._FunctionToolBatchExecutor  # noqa: SLF001 - see above
+        return replace(owner, "_maybe_execute_tool_approval", _if_asynchronous(make))
+
+    def _tool_timeouts(self) -> Undo:
+        """``ToolTimeoutError`` is made when a tool takes too long, although most often nobody raises it."""
+        from agents.exceptions import ToolTimeoutError  # noqa: PLC0415 - as above
+
+        def make(original: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(original)
+            def init(error: Any, *args: Any, **kwargs: Any) -> None:
+                original(error, *args, **kwargs)
+                with failures_counted("openai_agents.tool_timeout"):
+                    node = self._current()
+                    if node is not None and node.type == "function":
+                        node.raised.note()
+
+            return init
+
+        return replace(ToolTimeoutError, "__init__", make)
 
     def _models(self) -> Undo:
         """``get_model`` chooses the model of a turn, which the span of a response does not name."""
@@ -136,20 +171,20 @@ class Seams:
 
         def make(original: Callable[..., Any]) -> Callable[..., Any]:
             @wraps(original)
-            async def sleep_for_retry(*args: Any, **kwargs: Any) -> None:
+            async def sleep_for_retry(*args: Any, **kwargs: Any) -> Any:
                 wait = None
                 with failures_counted("openai_agents.retry"):
                     if self._current() is not None:
                         wait = start_wait("model retry", kind="retry_backoff")
                 try:
-                    await original(*args, **kwargs)
+                    return await original(*args, **kwargs)
                 finally:
                     if wait is not None:
                         wait.end()
 
             return sleep_for_retry
 
-        return replace(model_retry, "_sleep_for_retry", make)
+        return replace(model_retry, "_sleep_for_retry", _if_asynchronous(make))
 
     def _limits(self) -> Undo:
         """Under ``max_function_tool_concurrency``, a tool of a batch is only started when a slot is free."""
@@ -157,10 +192,10 @@ class Seams:
 
         def make(original: Callable[..., Any]) -> Callable[..., Any]:
             @wraps(original)
-            def create_tool_task(batch: Any, tool_run: Any, order: int) -> Any:
+            def create_tool_task(batch: Any, tool_run: Any, order: Any, *args: Any, **kwargs: Any) -> Any:
                 with failures_counted("openai_agents.limit"):
                     self._note_wait(batch, order)
-                return original(batch, tool_run, order)
+                return original(batch, tool_run, order, *args, **kwargs)
 
             return create_tool_task
 
@@ -175,6 +210,17 @@ class Seams:
                 "function tools", kind="concurrency", queue_depth=depth, concurrency_limit=limit, start_ns=began_ns
             )
             wait.end()
+
+
+def _if_asynchronous(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse a function that another version of the SDK does not await."""
+
+    def checked(original: Callable[..., Any]) -> Any:
+        if not inspect.iscoroutinefunction(original):
+            raise TypeError(f"{original.__qualname__} is no coroutine function; use openai-agents 0.24")
+        return make(original)
+
+    return checked
 
 
 def _named(model: Any) -> tuple[str, str | None]:

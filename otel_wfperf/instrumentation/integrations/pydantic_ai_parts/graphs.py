@@ -13,6 +13,7 @@ from functools import wraps
 from typing import Any, Final
 
 from opentelemetry import context as otel_context
+from opentelemetry import trace
 from pydantic_graph import _utils, graph_builder
 
 from otel_wfperf.instrumentation.call import Call, detach
@@ -23,6 +24,7 @@ from otel_wfperf.instrumentation.payload import ContentReader
 
 _RUN: Final = "_otel_wfperf_run"
 _FORK: Final = "Fork"
+_STAND_IN: Final = "logfire_api"
 
 
 class _Run:
@@ -62,24 +64,24 @@ class GraphRecorder:
             if graph is None or _is_left_to_logfire():
                 given: AbstractContextManager[Any] = original(*args, **kwargs)
                 return given
-            return _workflow(str(graph.name or "graph"))
+            return _workflow(graph)
 
         return logfire_span
 
     def _recording_steps(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
-        async def run_task(iterator: Any, task: Any) -> Any:
+        async def run_task(iterator: Any, task: Any, *args: Any, **kwargs: Any) -> Any:
             call = None
             with failures_counted("pydantic_ai.step"):
                 call = self._start(iterator, task)
             if call is None:
-                result = await original(iterator, task)
+                result = await original(iterator, task, *args, **kwargs)
                 with failures_counted("pydantic_ai.fork"):
                     _note_branches(iterator, task, result)
                 return result
             token = otel_context.attach(call.context)
             try:
-                result = await original(iterator, task)
+                result = await original(iterator, task, *args, **kwargs)
             except BaseException as error:
                 call.end(error)
                 raise
@@ -109,8 +111,10 @@ class GraphRecorder:
         key = id(graph)
         known = self._needs.get(key)
         if known is None or known[0]() is not graph:
-            known = weakref.ref(graph, lambda _: self._needs.pop(key, None)), declared_needs(graph)
-            self._needs[key] = known
+            needs: Mapping[str, tuple[str, ...]] = {}
+            with failures_counted("pydantic_ai.declared"):
+                needs = declared_needs(graph)
+            known = self._needs[key] = weakref.ref(graph, lambda _: self._needs.pop(key, None)), needs
         return known[1]
 
 
@@ -120,20 +124,23 @@ def declared_needs(graph: Any) -> dict[str, tuple[str, ...]]:
     A way back to where a loop began does not count.
     """
     needs: dict[str, set[str]] = {node_id: set() for node_id in graph.nodes}
-    done: set[str] = set()
-
-    def visit(node_id: str, above: tuple[str, ...]) -> None:
-        done.add(node_id)
-        path = (*above, node_id)
-        for following in _steps_after(graph, node_id):
-            if following in path:  # back to where the loop began
-                continue
+    path = {graph_builder.StartNode.id: None}
+    # Each node on the way with what follows it; not by recursion, which a long graph would exhaust.
+    ahead = [(graph_builder.StartNode.id, iter(_steps_after(graph, graph_builder.StartNode.id)))]
+    done = set(path)
+    while ahead:
+        node_id, following = ahead[-1]
+        step = next(following, None)
+        if step is None:
+            ahead.pop()
+            del path[node_id]
+        elif step not in path:  # else the way leads back to where the loop began
             if isinstance(graph.nodes[node_id], graph_builder.Step):
-                needs[following].add(node_id)
-            if following not in done:
-                visit(following, path)
-
-    visit(graph_builder.StartNode.id, ())
+                needs[step].add(node_id)
+            if step not in done:
+                done.add(step)
+                path[step] = None
+                ahead.append((step, iter(_steps_after(graph, step))))
     return {node_id: tuple(sorted(needed)) for node_id, needed in needs.items()}
 
 
@@ -164,17 +171,24 @@ def _targets(graph: Any, node_id: str) -> Iterator[str]:
 
 
 @contextmanager
-def _workflow(name: str) -> Iterator[Any]:
-    call = start_workflow(name)
-    token = otel_context.attach(call.context)
+def _workflow(graph: Any) -> Iterator[Any]:
+    call: Call | None = None
+    token = None
+    span: trace.Span = trace.INVALID_SPAN
+    with failures_counted("pydantic_ai.graph"):
+        call = start_workflow(str(graph.name or "graph"))
+        token, span = otel_context.attach(call.context), call.span
     try:
-        yield call.span
+        yield span
     except BaseException as error:
-        call.end(error)
+        if call is not None:
+            call.end(error)
         raise
     finally:
-        detach(token)
-        call.end()
+        if token is not None:
+            detach(token)
+        if call is not None:
+            call.end()
 
 
 def _note_branches(iterator: Any, task: Any, result: Any) -> None:
@@ -200,4 +214,7 @@ def _output(result: Any) -> Any:
 
 
 def _is_left_to_logfire() -> bool:
-    return getattr(getattr(_utils._logfire, "config", None), "_initialized", False) is True  # noqa: SLF001 - see above
+    recorder = _utils._logfire  # noqa: SLF001 - see above
+    # Where Logfire is not installed, whatever is asked of its stand-in is a mock made for the question.
+    is_installed = type(recorder).__module__ != _STAND_IN
+    return is_installed and getattr(recorder.config, "_initialized", False) is True

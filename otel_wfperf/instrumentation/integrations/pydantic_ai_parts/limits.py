@@ -25,14 +25,21 @@ def joining_waits(original: Callable[..., Any]) -> Callable[..., Any]:
     """Put a workflow round a wait and the agent that waits, where nothing is."""
 
     @wraps(original)
-    def get_concurrency_context(limiter: Any, source: str = "unnamed") -> AbstractAsyncContextManager[None]:
-        inner: AbstractAsyncContextManager[None] = original(limiter, source)
-        has_to_wait = source.startswith(_AGENT) and getattr(limiter, "available_count", None) == 0
-        if not has_to_wait or trace.get_current_span().get_span_context().is_valid:
-            return inner
-        return _within_workflow(source.removeprefix(_AGENT), inner)
+    def get_concurrency_context(*args: Any, **kwargs: Any) -> AbstractAsyncContextManager[None]:
+        inner: AbstractAsyncContextManager[None] = original(*args, **kwargs)
+        with failures_counted("pydantic_ai.limit"):
+            agent = _waiting_agent(*args, **kwargs)
+            if agent is not None and not trace.get_current_span().get_span_context().is_valid:
+                return _within_workflow(agent, inner)
+        return inner
 
     return get_concurrency_context
+
+
+def _waiting_agent(limiter: Any, source: str = "", *_: Any, **__: Any) -> str | None:
+    """Name the agent that is about to wait; None = it is a model, or there is room."""
+    is_agent = source.startswith(_AGENT) and getattr(limiter, "available_count", None) == 0
+    return source.removeprefix(_AGENT) if is_agent else None
 
 
 @asynccontextmanager

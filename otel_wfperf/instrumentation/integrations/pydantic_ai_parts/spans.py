@@ -58,24 +58,24 @@ class OwnSettings(InstrumentationSettings):
     def tracer(self, _: Tracer) -> None:
         """Take no fixed tracer."""
 
-    def handle_messages(self, input_messages: Any, response: Any, span: Span, parameters: Any = None, **_: Any) -> None:
+    def handle_messages(self, *args: Any, **kwargs: Any) -> None:
         """Write sizes and hashes instead of messages."""
         with failures_counted("pydantic_ai.messages"):
-            describe(span, input_messages, response, parameters)
+            describe(*args, **kwargs)
 
     def messages_to_otel_messages(self, *_: Any, **__: Any) -> list[Any]:
         """Write no messages at the end of a run, either."""
         return []
 
 
-def describe(span: Span, messages: Any, response: Any, parameters: Any) -> None:
-    """Describe a model call on its span."""
+def describe(input_messages: Any, response: Any, span: Span, parameters: Any = None, *_: Any, **__: Any) -> None:
+    """Describe a model call on its span; called as ``InstrumentationSettings.handle_messages`` is."""
     if not span.is_recording():
         return
     prompts = _prompts.get() or Prompts()
     known = getattr(span, "attributes", None) or {}
     speaker = str(known.get(semconv.AGENT_NAME) or "")
-    attributes = prompts.attributes(speaker, prompt_of(messages, parameters))
+    attributes = prompts.attributes(speaker, prompt_of(input_messages, parameters))
     attributes |= answer_facts(response, prompts.reader)
     span.set_attributes(attributes)
 
@@ -119,11 +119,10 @@ def describing_models(original: Callable[..., Any]) -> Callable[..., Any]:
     """Add to model calls of a user's own settings."""
 
     @wraps(original)
-    def handle_messages(self: Any, input_messages: Any, response: Any, span: Span, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, input_messages, response, span, *args, **kwargs)
+    def handle_messages(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
         with failures_counted("pydantic_ai.messages"):
-            parameters = args[0] if args else kwargs.get("parameters")
-            describe(span, input_messages, response, parameters)
+            describe(*args, **kwargs)
         return result
 
     return handle_messages

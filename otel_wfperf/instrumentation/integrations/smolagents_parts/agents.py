@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from functools import wraps
-from typing import Any, Final
+from typing import Any
 
 from otel_wfperf.instrumentation.call import Call, attach
 from otel_wfperf.instrumentation.failures import failures_counted
-from otel_wfperf.instrumentation.integrations.smolagents_parts.steps import Run, Step, current_step, within
+from otel_wfperf.instrumentation.integrations.smolagents_parts.steps import OTHERS, Run, Step, current_step, within
 from otel_wfperf.instrumentation.operations import start_agent, start_phase, start_tool
 from otel_wfperf.instrumentation.others import is_recorded_elsewhere
 from otel_wfperf.instrumentation.wrapping import in_context
-
-OTHERS: Final = (
-    "openinference.instrumentation.smolagents",
-    "opentelemetry.instrumentation.smolagents",
-    "opentelemetry.instrumentation.genai.smolagents",
-)
 
 Start = Callable[[], Call | None]
 
@@ -84,11 +78,12 @@ def _start_run(agent: Any) -> Call | None:
 
 def _start_step(name: str, agent: Any) -> Call | None:
     outer = current_step()
-    if outer is None:
+    # A class may call the one that it was made from.
+    if outer is None or outer.is_of(name, agent):
         return None
     # A plan is made before the step of the same number, and steps of one number would count as parallel.
     number = getattr(agent, "step_number", None) if name == "act" else None
-    step = Step(outer.run)
+    step = Step(outer.run, name, agent)
     return start_phase(name, step=number if isinstance(number, int) else None, context=within(step))
 
 

@@ -11,48 +11,11 @@ from typing import Any
 from otel_wfperf import semconv
 from otel_wfperf.instrumentation.call import Call, attach, current_operation
 from otel_wfperf.instrumentation.failures import failures_counted
-from otel_wfperf.instrumentation.integrations.smolagents_parts.steps import Run, Step, current_step
+from otel_wfperf.instrumentation.integrations.smolagents_parts.steps import OTHERS, Run, Step, current_step
 from otel_wfperf.instrumentation.operations import start_llm
 from otel_wfperf.instrumentation.others import is_recorded_elsewhere
-from otel_wfperf.instrumentation.patching import Undo, replace
 from otel_wfperf.instrumentation.prompts import Message, answer_attributes, texts_of, usage_attributes
 from otel_wfperf.instrumentation.wrapping import in_context
-
-
-class ModelClasses:
-    """The classes of models whose calls are recorded."""
-
-    def __init__(self) -> None:
-        """Know none yet."""
-        self._undo: list[Undo] = []
-
-    def add_all(self, base: type[Any]) -> None:
-        """Record calls of a class and of those made from it."""
-        self.add(base)
-        for each in base.__subclasses__():
-            self.add_all(each)
-
-    def add(self, model: type[Any]) -> None:
-        """Record calls of the methods that a class defines itself."""
-        for name, recorded in (("generate", generating), ("generate_stream", streaming)):
-            if inspect.isfunction(vars(model).get(name)):
-                self._undo.append(replace(model, name, recorded))
-
-    def remove_all(self) -> None:
-        """Take everything back."""
-        while self._undo:
-            self._undo.pop()()
-
-    def announcing(self, original: Callable[..., Any]) -> Any:
-        """Hear of classes that are made later."""
-        classes = self
-
-        def init_subclass(cls: type[Any], /, **kwargs: Any) -> None:
-            original(**kwargs)
-            with failures_counted("smolagents.subclass"):
-                classes.add(cls)
-
-        return classmethod(init_subclass)
 
 
 def generating(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,30 +41,42 @@ def generating(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def streaming(original: Callable[..., Any]) -> Callable[..., Any]:
     """Record a call of a model whose answer is read piece by piece."""
+    if inspect.isgeneratorfunction(original):
+
+        @wraps(original)
+        def generate_stream(self: Any, messages: Any, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            yield from _heard(self, messages, original(self, messages, *args, **kwargs))
+
+        return generate_stream
 
     @wraps(original)
-    def generate_stream(self: Any, messages: Any, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        asked = _ask(self, messages)
+    def return_stream(self: Any, messages: Any, *args: Any, **kwargs: Any) -> Any:
         pieces = original(self, messages, *args, **kwargs)
-        if asked is None:
-            yield from pieces
-            return
-        call, step = asked
-        heard: list[Any] = []
-        start_ns = time.time_ns()
-        attributes: dict[str, Any] = {}
-        try:
-            for piece in in_context(call, pieces):
-                if not heard:
-                    attributes[semconv.TIME_TO_FIRST_CHUNK] = (time.time_ns() - start_ns) / 1e9
-                heard.append(piece)
-                yield piece
-        except BaseException as error:
-            call.end(error, attributes=attributes)
-            raise
-        call.end(attributes=attributes | _answered(call, step, _whole(heard)))
+        # Anything else, such as a list, has been asked for already, and stays what it is.
+        return _heard(self, messages, pieces) if inspect.isgenerator(pieces) else pieces
 
-    return generate_stream
+    return return_stream
+
+
+def _heard(model: Any, messages: Any, pieces: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    asked = _ask(model, messages)
+    if asked is None:
+        yield from pieces
+        return
+    call, step = asked
+    heard: list[Any] = []
+    start_ns = time.time_ns()
+    attributes: dict[str, Any] = {}
+    try:
+        for piece in in_context(call, pieces):
+            if not heard:
+                attributes[semconv.TIME_TO_FIRST_CHUNK] = (time.time_ns() - start_ns) / 1e9
+            heard.append(piece)
+            yield piece
+    except BaseException as error:
+        call.end(error, attributes=attributes)
+        raise
+    call.end(attributes=attributes | _whole(call, step, heard))
 
 
 def _ask(model: Any, messages: Any) -> tuple[Call, Step] | None:
@@ -110,7 +85,7 @@ def _ask(model: Any, messages: Any) -> tuple[Call, Step] | None:
         outer, step = current_operation(), current_step()
         if outer is not None and outer.kind == "llm":
             return None
-        if step is None and is_recorded_elsewhere("smolagents", "openinference.instrumentation.smolagents"):
+        if step is None and is_recorded_elsewhere("smolagents", *OTHERS):
             return None
         provider = type(model).__name__.removesuffix("Model").removesuffix("Server").lower() or None
         name = getattr(model, "model_id", None) or type(model).__name__
@@ -166,11 +141,13 @@ def _message(message: Any) -> Message:
     return Message(str(getattr(role, "value", role)), (*texts, *arguments), names)
 
 
-def _whole(pieces: list[Any]) -> Any:
+def _whole(call: Call, step: Step, pieces: list[Any]) -> dict[str, Any]:
     """Put the pieces of an answer together as smolagents does."""
     from smolagents.models import agglomerate_stream_deltas  # noqa: PLC0415 - imported already when this runs
 
-    return agglomerate_stream_deltas(pieces)
+    with failures_counted("smolagents.answer"):
+        return _answered(call, step, agglomerate_stream_deltas(pieces))
+    return {}
 
 
 def _text(value: object) -> str | None:

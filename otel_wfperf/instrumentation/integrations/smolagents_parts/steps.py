@@ -11,6 +11,11 @@ from opentelemetry.context import Context
 from otel_wfperf.instrumentation.payload import ContentReader
 from otel_wfperf.instrumentation.prompts import Prompts
 
+OTHERS: Final = (
+    "openinference.instrumentation.smolagents",
+    "opentelemetry.instrumentation.smolagents",
+    "opentelemetry.instrumentation.genai.smolagents",
+)
 _STEP_KEY: Final = otel_context.create_key("otel_wfperf.smolagents.step")
 
 
@@ -36,11 +41,17 @@ class Step:
         turn: Model response that asked for the tools of this step; None = none is known.
     """
 
-    def __init__(self, run: Run) -> None:
-        """Begin with nothing asked."""
+    def __init__(self, run: Run, name: str = "", agent: object = None) -> None:
+        """Begin with nothing asked; ``name`` and ``agent`` are those of a step."""
         self.run = run
+        self._name = name
+        self._agent = agent
         self.turn: str | None = None
         self._asked: dict[str, deque[str]] = {}
+
+    def is_of(self, name: str, agent: object) -> bool:
+        """Tell whether it is such a step of this agent."""
+        return self._name == name and self._agent is agent
 
     def asked(self, turn: str, calls: list[tuple[str, str]]) -> None:
         """Remember the tools, by name and id, that a model asked for."""

@@ -34,16 +34,16 @@ def retrying(original: Callable[..., Any]) -> Callable[..., Any]:
     """Record the wait before another attempt."""
 
     @wraps(original)
-    def call(self: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def call(self: Any, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         failed_ns = 0
 
-        @wraps(function)
+        @wraps(fn)
         def attempt(*args: Any, **kwargs: Any) -> Any:
             nonlocal failed_ns
             if failed_ns:
                 _record("model", "retry_backoff", failed_ns)
             try:
-                return function(*args, **kwargs)
+                return fn(*args, **kwargs)
             except BaseException:
                 failed_ns = time.time_ns()
                 raise

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Final
 
+from otel_wfperf.instrumentation.failures import never_raises
 from otel_wfperf.instrumentation.integrations.strands_parts.executions import is_left_to_others
 
 # Source: OpenTelemetry GenAI semantic conventions; any of the modes but NO_CONTENT is a request.
@@ -50,8 +51,8 @@ def redacting(original: Callable[..., str]) -> Callable[..., str]:
     """Wrap ``Tracer._redact``, which content that is written as an attribute passes."""
 
     @wraps(original)
-    def redact(self: Any, attribute_name: str, value: str) -> str:
-        return original(self, attribute_name, value) if is_wanted(self) else _REDACTED
+    def redact(self: Any, *args: Any, **kwargs: Any) -> str:
+        return original(self, *args, **kwargs) if is_wanted(self) else _REDACTED
 
     return redact
 
@@ -61,15 +62,22 @@ def naming_failures(original: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(original)
     def end_span(
-        self: Any, span: Any, attributes: Any = None, error: Any = None, error_message: str | None = None
+        self: Any,
+        span: Any,
+        attributes: Any = None,
+        error: Any = None,
+        error_message: str | None = None,
+        *args: Any,
+        **kwargs: Any,
     ) -> None:
         if error is None and error_message is not None and not is_wanted(self):
             error_message = "tool_error"
-        original(self, span, attributes, error, error_message)
+        original(self, span, attributes, error, error_message, *args, **kwargs)
 
     return end_span
 
 
+@never_raises("strands.content")
 def is_wanted(tracer: Any) -> bool:
     """Tell whether the user asked for content: by Strands' own variables, for Langfuse, or by OpenTelemetry's."""
     if tracer._redaction_enabled or tracer._span_attributes_only:  # noqa: SLF001 - no public name

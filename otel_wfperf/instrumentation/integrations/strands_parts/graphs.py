@@ -69,9 +69,9 @@ def executing_batches(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap ``Graph._execute_nodes_parallel``, whose tasks inherit what is set before they are made."""
 
     @wraps(original)
-    def execute_nodes_parallel(graph: Any, nodes: Any, invocation_state: Any) -> AsyncIterator[Any]:
+    def execute_nodes_parallel(graph: Any, nodes: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         _begin_batch(graph, nodes)
-        return cast("AsyncIterator[Any]", original(graph, nodes, invocation_state))
+        return cast("AsyncIterator[Any]", original(graph, nodes, *args, **kwargs))
 
     return execute_nodes_parallel
 
@@ -80,10 +80,10 @@ def executing_graph_nodes(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap ``Graph._execute_node``."""
 
     @wraps(original)
-    def execute_node(graph: Any, node: Any, invocation_state: Any) -> AsyncIterator[Any]:
+    def execute_node(graph: Any, node: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         phase = _graph_phase(graph, node)
         run = original if phase is None else record_calls(phase, original)
-        return cast("AsyncIterator[Any]", run(graph, node, invocation_state))
+        return cast("AsyncIterator[Any]", run(graph, node, *args, **kwargs))
 
     return execute_node
 
@@ -92,10 +92,10 @@ def executing_swarm_nodes(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap ``Swarm._execute_node``."""
 
     @wraps(original)
-    def execute_node(swarm: Any, node: Any, task: Any, invocation_state: Any) -> AsyncIterator[Any]:
+    def execute_node(swarm: Any, node: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         phase = _swarm_phase(swarm, node)
         run = original if phase is None else record_calls(phase, original)
-        return cast("AsyncIterator[Any]", run(swarm, node, task, invocation_state))
+        return cast("AsyncIterator[Any]", run(swarm, node, *args, **kwargs))
 
     return execute_node
 

@@ -20,12 +20,12 @@ def recording_backoff(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap ``HookRegistry.invoke_callbacks_async``: Strands' own retry strategy sleeps in such a hook."""
 
     @wraps(original)
-    async def invoke_callbacks_async(self: Any, event: Any) -> Any:
+    async def invoke_callbacks_async(self: Any, event: Any, *args: Any, **kwargs: Any) -> Any:
         if type(event).__name__ != _AFTER_MODEL_CALL or event.exception is None:
-            return await original(self, event)
+            return await original(self, event, *args, **kwargs)
         start_ns = time.time_ns()
         try:
-            result = await original(self, event)
+            result = await original(self, event, *args, **kwargs)
         except BaseException as error:
             _record_wait(event, start_ns, error)
             raise

@@ -9,7 +9,7 @@ from typing import Any, Final
 from opentelemetry import trace
 
 from otel_wfperf import semconv
-from otel_wfperf.instrumentation.failures import never_raises
+from otel_wfperf.instrumentation.failures import failures_counted, never_raises
 from otel_wfperf.instrumentation.integrations.strands_parts.executions import (
     Within,
     execution_around,
@@ -19,21 +19,34 @@ from otel_wfperf.instrumentation.integrations.strands_parts.executions import (
 )
 from otel_wfperf.instrumentation.prompts import Message, answer_attributes, texts_of
 
+# On Strands' tracer: the provider that was global when it was last looked at.
+_FOUND: Final = "_otel_wfperf_found"
 # What Strands itself writes on a span that was cancelled.
 _CANCELLED: Final = "strands.cancellation.type"
+
+
+def noting_provider(original: Callable[..., None]) -> Callable[..., None]:
+    """Wrap the constructor: remember the provider that it found."""
+
+    @wraps(original)
+    def init(tracer: Any, *args: Any, **kwargs: Any) -> None:
+        original(tracer, *args, **kwargs)
+        with failures_counted("strands.provider"):
+            setattr(tracer, _FOUND, tracer.tracer_provider)
+
+    return init
 
 
 def following_provider(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap ``_start_span``: write to the provider that is global now.
 
-    Strands keeps the one that was global when its tracer was made, which is ours if the user sets theirs later.
+    Strands keeps the one that was global when its tracer was made, which is ours if the user sets theirs later. One
+    that the user gave to the tracer stays.
     """
 
     @wraps(original)
     def start_span(tracer: Any, *args: Any, **kwargs: Any) -> Any:
-        provider = trace.get_tracer_provider()
-        if provider is not tracer.tracer_provider:
-            _follow(tracer, provider)
+        _follow(tracer, trace.get_tracer_provider())
         return original(tracer, *args, **kwargs)
 
     return start_span
@@ -145,9 +158,9 @@ def cancelling_agents(original: Callable[..., None]) -> Callable[..., None]:
     """
 
     @wraps(original)
-    def end_cancelled(tracer: Any, span: Any, cancellation: BaseException) -> None:
+    def end_cancelled(tracer: Any, span: Any, cancellation: BaseException, *args: Any, **kwargs: Any) -> None:
         _end_open(span, cancellation)
-        original(tracer, span, cancellation)
+        original(tracer, span, cancellation, *args, **kwargs)
         _forget_open(span)
 
     return end_cancelled
@@ -155,8 +168,11 @@ def cancelling_agents(original: Callable[..., None]) -> Callable[..., None]:
 
 @never_raises("strands.provider")
 def _follow(tracer: Any, provider: Any) -> None:
-    tracer.tracer = provider.get_tracer(tracer.service_name)
-    tracer.tracer_provider = provider
+    found = getattr(tracer, _FOUND, None)
+    if provider is not found and tracer.tracer_provider is found:
+        tracer.tracer = provider.get_tracer(tracer.service_name)
+        tracer.tracer_provider = provider
+        setattr(tracer, _FOUND, provider)
 
 
 @never_raises("strands.agent")
