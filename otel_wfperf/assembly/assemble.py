@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from otel_wfperf.assembly.adjusters import ADJUSTERS
 from otel_wfperf.assembly.adjusters.duplicates import unique
-from otel_wfperf.assembly.stitching import Piece, Standing, are_apart, stitch
+from otel_wfperf.assembly.stitching import Piece, Standing, are_apart, conversation_of, stitch
 from otel_wfperf.assembly.trace import Trace
 from otel_wfperf.assembly.workflow import status, workflow_name
 from otel_wfperf.model import Execution, Operation
@@ -72,7 +72,7 @@ def _tied(by_trace: Mapping[str, Sequence[Operation]]) -> set[str]:
         return tied
     of_conversation: dict[str, str] = {}
     for trace_id, operations in by_trace.items():
-        for conversation in {each.conversation for each in operations}:
+        for conversation in {conversation_of(each) for each in operations}:
             if conversation is not None and (first := of_conversation.setdefault(conversation, trace_id)) != trace_id:
                 tied.update((first, trace_id))
         for link in [link for each in operations if each.links for link in each.links]:

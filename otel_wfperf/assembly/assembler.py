@@ -15,6 +15,8 @@ from otel_wfperf.model import Execution, Operation
 _SECOND_NS: Final = 1_000_000_000
 # Chosen: 32 digits and a number each, so about 10 MB.
 _MAX_FORGOTTEN: Final = 100_000
+# Chosen: so much is let go at once when there is no room, as finding out what goes together takes time.
+_ROOM_RATIO: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +30,9 @@ class AssemblySettings:
         missing_quiet_ns: The same while parents are missing or the root's parent lives elsewhere (nanoseconds). Source:
             the batch span processors of other processes export every 5 s (OpenTelemetry SDK specification,
             scheduledDelayMillis); twice that.
-        idle_timeout_ns: A trace without a root is given up when nothing has come for this long (nanoseconds). Chosen:
-            10 min; a single model call or tool takes less, and until it ends its trace is silent.
+        idle_timeout_ns: A trace without a root is given up when nothing has come for this long, and nobody has said
+            that something in it is open (nanoseconds). Chosen: 10 min; a single model call or tool takes less, and
+            until it ends its trace is silent.
         max_age_ns: A trace is given up at this age (nanoseconds). Chosen: 6 h; longer than a working session.
         late_window_ns: How long an emitted trace is kept to take in late spans (nanoseconds). Chosen: 60 s; longer than
             exporters retry at their default timeouts.
@@ -117,6 +120,24 @@ class Assembler:
             if trace is not None:
                 self._take(trace, operation, now_ns)
         self._make_room()
+
+    def keep_alive(self, trace_ids: Iterable[str], *, now_ns: int) -> None:
+        """Note that something in these traces is still open, so that they are not given up for being idle.
+
+        Nothing else: a trace that is complete does not wait, and none is begun.
+        """
+        for trace_id in trace_ids:
+            trace = self._open.get(self._homes.get(trace_id, trace_id))
+            if trace is not None:
+                trace.last_alive_ns = now_ns
+                self._open.move_to_end(trace.trace_id)
+
+    def forget(self, trace_ids: Iterable[str]) -> None:
+        """Take in no late spans of runs that were handed out."""
+        for trace_id in trace_ids:
+            run = self._emitted.pop(self._homes.get(trace_id, trace_id), None)
+            if run is not None:
+                self._forget(run)
 
     def due(self, *, now_ns: int) -> list[Execution]:
         """Hand out the runs that are complete, given up, or had to make room."""
@@ -219,19 +240,21 @@ class Assembler:
     def _closed(self, members: Sequence[Gathering]) -> list[Gathering]:
         """Close the traces of a run and make one of them, as far as there is room in one.
 
-        One that was handed out before takes in what is new, so that it keeps its name.
+        One that was handed out before takes in the others, so that it keeps its name. Of those that were handed out
+        apart, because nobody could know better then, the run takes the place.
         """
         run = next((each for each in members if each.trace_id in self._emitted), members[0])
-        self._emitted.pop(run.trace_id, None)
         runs = [run]
         for each in members:
-            if self._open.pop(each.trace_id, None) is None or each is run:
-                continue
-            if len(run.operations) + len(each.operations) > self._settings.max_trace_spans:
+            was_open = self._open.pop(each.trace_id, None) is not None
+            has_room = each is run or len(run.operations) + len(each.operations) <= self._settings.max_trace_spans
+            if has_room:
+                self._emitted.pop(each.trace_id, None)
+            elif was_open:
                 runs.append(each)
-                continue
-            run.absorb(each)
-            self._homes.update(dict.fromkeys(each.trace_ids, run.trace_id))
+            if has_room and each is not run:
+                run.absorb(each)
+                self._homes.update(dict.fromkeys(each.trace_ids, run.trace_id))
         for each in [each for each in runs if each.sets_up and each.piece(running=False).standing is Standing.SETUP]:
             self._dropped["setup_only"] += 1
             self._forget(each)
@@ -273,7 +296,8 @@ class Assembler:
         still_open = [each for each in members if each.trace_id in self._open]
         idle_ns = now_ns - max(each.last_seen_ns for each in still_open)
         age_ns = now_ns - min(each.first_seen_ns for each in still_open)
-        if idle_ns >= settings.idle_timeout_ns or age_ns >= settings.max_age_ns:
+        unheard_ns = min(idle_ns, now_ns - max(each.last_alive_ns for each in still_open))
+        if unheard_ns >= settings.idle_timeout_ns or age_ns >= settings.max_age_ns:
             return True
         if idle_ns < settings.quiet_ns or not all(each.state().root_ended for each in still_open):
             return False
@@ -287,17 +311,21 @@ class Assembler:
         return idle_ns >= (settings.missing_quiet_ns if missing else settings.quiet_ns)
 
     def _make_room(self) -> None:
-        """Let go of emitted runs, then hand out the longest idle, until the spans fit."""
-        while self._spans > self._settings.max_open_spans:
-            if self._emitted:
-                self._forget(self._emitted.popitem(last=False)[1])
-                continue
+        """Let go of emitted runs, then hand out the longest idle, until the spans fit.
+
+        What is tied to the longest idle one is looked at once for many of them: it may be all that there is.
+        """
+        limit = self._settings.max_open_spans
+        while self._emitted and self._spans > limit:
+            self._forget(self._emitted.popitem(last=False)[1])
+        enough = limit - int(limit * _ROOM_RATIO)
+        while self._spans > limit:
             idle = next(iter(self._open.values()))
-            members = next(run for run in self._runs([idle]) if idle in run)
-            for run in self._closed(members):
-                self._forget(run)
-                self._dropped["evicted"] += 1
-                self._evicted.append(run)
+            for members in sorted(self._runs([idle]), key=_last_seen_ns):
+                for run in self._closed(members) if self._spans > enough else ():
+                    self._forget(run)
+                    self._dropped["evicted"] += 1
+                    self._evicted.append(run)
 
     def _forget_late(self, now_ns: int) -> None:
         while self._emitted:
@@ -315,3 +343,7 @@ class Assembler:
             self._forgotten[trace_id] = None
         while len(self._forgotten) > _MAX_FORGOTTEN:
             self._forgotten.popitem(last=False)
+
+
+def _last_seen_ns(members: Iterable[Gathering]) -> int:
+    return max(each.last_seen_ns for each in members)

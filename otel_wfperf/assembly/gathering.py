@@ -9,7 +9,7 @@ from typing import Final
 from otel_wfperf.assembly.adjusters.duplicates import preferred
 from otel_wfperf.assembly.adjusters.hops import is_message
 from otel_wfperf.assembly.adjusters.parents import is_root
-from otel_wfperf.assembly.stitching import Piece
+from otel_wfperf.assembly.stitching import Piece, conversation_of
 from otel_wfperf.model import Operation, SpanKind
 
 # Chosen: more running at once than a person reads.
@@ -36,6 +36,7 @@ class Gathering:
 
     Attributes:
         trace_id: What the run is known by.
+        last_alive_ns: When its process last said that something in it is still open; 0 = never.
         ties: Conversations and other traces that its operations name.
         sets_up: True when one of them sets something up that runs later.
     """
@@ -43,6 +44,7 @@ class Gathering:
     trace_id: str
     first_seen_ns: int
     last_seen_ns: int = 0
+    last_alive_ns: int = 0
     version: int = 1
     trace_ids: list[str] = field(default_factory=list)
     operations: dict[str, Operation] = field(default_factory=dict)
@@ -73,6 +75,7 @@ class Gathering:
         self.sets_up |= other.sets_up
         self.first_seen_ns = min(self.first_seen_ns, other.first_seen_ns)
         self.last_seen_ns = max(self.last_seen_ns, other.last_seen_ns)
+        self.last_alive_ns = max(self.last_alive_ns, other.last_alive_ns)
         self._ends = self._piece = None
 
     def state(self) -> Ends:
@@ -137,18 +140,16 @@ def _messages(gatherings: Iterable[Gathering]) -> Iterator[Operation]:
 
 @dataclass(slots=True)
 class Ties:
-    """Which traces name the same conversation or link to each other, in both directions.
-
-    A conversation that is spelled like the id of a trace ties too many together, which costs time only.
-    """
+    """Which traces are in the same conversation or link to each other, in both directions."""
 
     naming: dict[str, set[str]] = field(default_factory=dict)
 
     def tie(self, gathering: Gathering, operation: Operation) -> None:
         """Note what an operation names."""
         named = {link.trace_id for link in operation.links}.difference(gathering.trace_ids)
-        if operation.conversation is not None:
-            named.add(operation.conversation)
+        conversation = conversation_of(operation)
+        if conversation is not None:
+            named.add(conversation)
         for key in named - gathering.ties:
             gathering.ties.add(key)
             self.naming.setdefault(key, set()).add(gathering.trace_id)

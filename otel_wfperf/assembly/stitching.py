@@ -9,7 +9,8 @@ together what is *not* one run: the turns of a chat, a run that follows another,
 * A *fragment* has none: its root is a call, or a message between agents. It belongs to what it links to, when all its
   links lead to one place and it does not start long after that ended. Links to several places (a batch) say nothing.
 * A fragment without links belongs to the run of its conversation during which it started, when there is one such run
-  only. Where there is none, fragments of one conversation that overlap or follow each other at once are one run.
+  only. Where there is none, fragments of one conversation that overlap or follow each other at once are one run. A
+  conversation is one within one process only: everybody has a ``default``.
 * A trace in which only something is set up that runs later (``create_agent``, ``workflow.build``) is no run, and one
   that is not about agents stays by itself.
 
@@ -31,6 +32,9 @@ from otel_wfperf.model import Operation, OperationKind
 MAX_LINK_GAP_NS: Final = 60_000_000_000
 # Chosen: a program goes from one call to the next in less, a person who reads an answer takes longer.
 MAX_CALL_GAP_NS: Final = 2_000_000_000
+# Chosen: the loop of an agent makes fewer calls. A conversation in which they never pause is the same word for all that
+# a process does, and what never pauses would never be handed out.
+MAX_CALLS: Final = 200
 
 # Later than any moment of a trace: where nothing has started.
 _NEVER_NS: Final = 2**63
@@ -59,7 +63,7 @@ class Piece:
     Attributes:
         start_ns: First start (nanoseconds since the Unix epoch).
         end_ns: Last end (nanoseconds since the Unix epoch); None while it runs.
-        conversations: Those that its operations name.
+        conversations: Those that its operations are in, see :func:`conversation_of`.
         origins: Other traces that it links to.
     """
 
@@ -76,7 +80,7 @@ class Piece:
         """Describe the operations of one or several traces, at least one operation; the first trace gives the name."""
         span_ids = {each.span_id for each in operations}
         tops = [each for each in operations if each.parent_id not in span_ids]
-        conversations = {each.conversation for each in operations}
+        conversations = {conversation_of(each) for each in operations}
         origins = {link.trace_id for each in operations if each.links for link in each.links}
         last_ns = max(*(each.end_ns for each in operations), *(each.start_ns for each in operations))
         return cls(
@@ -88,6 +92,13 @@ class Piece:
             conversations=frozenset(each for each in conversations if each is not None),
             origins=frozenset(origins.difference(trace_ids)),
         )
+
+
+def conversation_of(operation: Operation) -> str | None:
+    """Tell the conversation that an operation is in from others that only have the same id: by the process."""
+    if operation.conversation is None:
+        return None
+    return f"{operation.service}\0{operation.host}\0{operation.conversation}"
 
 
 def _standing(tops: Iterable[Operation], *, is_about_agents: bool) -> Standing:
@@ -154,11 +165,13 @@ class _Set:
     def take(self, other: _Set) -> None:
         """Add another set."""
         self.trace_ids += other.trace_ids
-        self.pieces += other.pieces
         self.origins |= other.origins
         self.start_ns = min(self.start_ns, other.start_ns)
-        self.end_ns = None if self.end_ns is None or other.end_ns is None else max(self.end_ns, other.end_ns)
+        # Of a trace that is not here its fragments tell when it was.
+        ends_ns = [each.end_ns for each in (self, other) if each.pieces]
+        self.end_ns = None if None in ends_ns else max(filter(None, ends_ns), default=None)
         self.has_run |= other.has_run
+        self.pieces += other.pieces
 
 
 @dataclass(slots=True)
@@ -179,10 +192,11 @@ class _Sets:
     def follow_links(self) -> bool:
         """Join each set of fragments to the only set that it links to; False when there was nothing to join.
 
-        A set that can be joined still can be when others have been, so the order makes no difference.
+        A set that can be joined still can be when others have been, so the order makes no difference; but of those that
+        link to a trace that is not here the earliest tells when that was.
         """
         changed = False
-        for one in self._distinct():
+        for one in sorted(self._distinct(), key=lambda each: (each.start_ns, each.trace_ids[0])):
             is_stale = self.of_trace[one.trace_ids[0]] is not one
             if is_stale or one.has_run or not one.origins:
                 continue
@@ -238,13 +252,15 @@ class _Sets:
     def _join_neighbours(self, pieces: Iterable[Piece]) -> None:
         """Join pieces that overlap or follow each other at once."""
         first, *rest = sorted(pieces, key=lambda each: (each.start_ns, each.trace_id))
-        end_ns = first.end_ns
+        end_ns, calls = first.end_ns, len(first.trace_ids)
         for piece in rest:
-            if end_ns is None or piece.start_ns - end_ns <= MAX_CALL_GAP_NS:
+            follows = end_ns is None or piece.start_ns - end_ns <= MAX_CALL_GAP_NS
+            if follows and calls + len(piece.trace_ids) <= MAX_CALLS:
                 self._join(self.of_trace[first.trace_id], self.of_trace[piece.trace_id])
                 end_ns = None if end_ns is None or piece.end_ns is None else max(end_ns, piece.end_ns)
+                calls += len(piece.trace_ids)
             else:
-                first, end_ns = piece, piece.end_ns
+                first, end_ns, calls = piece, piece.end_ns, len(piece.trace_ids)
 
     def _join(self, one: _Set, other: _Set) -> None:
         if one is not other:

@@ -17,4 +17,5 @@ class Generic:
 
     def operation(self, span: Span) -> Operation:
         """Keep the span's own name."""
-        return Operation(**span_fields(span), kind=OperationKind.OTHER, name=span.name, dialect=self.name)
+        fields = span_fields(span)
+        return Operation(**fields, kind=OperationKind.OTHER, name=span.name, dialect=self.name, outside=True)

@@ -67,11 +67,17 @@ def _kind(span: Span) -> OperationKind:
     """Look the name up; a component that asks a model or searches is that."""
     component = text(span.attributes, _COMPONENT_TYPE) or ""
     if span.name == "haystack.component.run":
-        if component.endswith("Generator"):
+        if component.endswith("Generator") and _has_replies(span.attributes):
             return OperationKind.LLM
         if "Retriever" in component:
             return OperationKind.RETRIEVAL
     return _KINDS.get(span.name, OperationKind.OTHER)
+
+
+def _has_replies(attributes: Attributes) -> bool:
+    """Tell whether a component returns replies, as those that ask a model do; assumed where nothing is said."""
+    spec = parsed(attributes.get("haystack.component.output_spec"))
+    return not isinstance(spec, Mapping) or "replies" in spec
 
 
 def _subject(span: Span, kind: OperationKind, model: str | None) -> str:

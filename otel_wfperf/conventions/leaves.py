@@ -40,7 +40,13 @@ class Leaves:
     def operation(self, span: Span) -> Operation:
         """Name what was called."""
         name = _name(span.attributes, span) or span.name
-        return Operation(**span_fields(span), kind=OperationKind.OTHER, name=name[:_MAX_NAME_CHARS], dialect=self.name)
+        return Operation(
+            **span_fields(span),
+            kind=OperationKind.OTHER,
+            name=name[:_MAX_NAME_CHARS],
+            dialect=self.name,
+            outside=True,
+        )
 
 
 def _name(attributes: Attributes, span: Span) -> str | None:

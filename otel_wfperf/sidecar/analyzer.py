@@ -88,11 +88,11 @@ class Analyzer:
         """Take in records of the log."""
         for record in records:
             if record.signal is Signal.LOGS:
-                self._announce(record)
+                self._announce(record, now_ns)
             if record.signal is not Signal.TRACES:
                 continue
             operations = self._operations(record)
-            self._live.ended(operations, now_ns=record.received_ns)
+            self._live.ended(operations, now_ns=now_ns)
             for operation in operations:
                 offsets = self._offsets.setdefault(operation.trace_id, _Offsets(record.offset, record.offset))
                 offsets.last = record.offset
@@ -108,6 +108,10 @@ class Analyzer:
         except Exception as error:  # noqa: BLE001 - as above
             self._lost("assembly_failed", 1, error)
             return ()
+
+    def forget(self, trace_ids: Iterable[str]) -> None:
+        """Take in no more of executions of which the store has more than is here."""
+        self._assembler.forget(trace_ids)
 
     def flush(self) -> tuple[Finished, ...]:
         """Return everything that is open, as it is."""
@@ -138,28 +142,29 @@ class Analyzer:
         return min((offsets.first - 1 for offsets in self._offsets.values()), default=position)
 
     def find(self, trace_id: str) -> tuple[Execution, tuple[Finding, ...]] | None:
-        """Return a recent execution and its findings; None when it is not held any more."""
+        """Return the recent execution of a trace and its findings; None when it is not held any more."""
         execution = self._windows.find(trace_id)
         if execution is None:
             return None
         findings = self._detect(self._windows.of(execution.workflow))
-        return execution, tuple(finding for finding in findings if trace_id in finding.trace_ids)
+        return execution, tuple(finding for finding in findings if execution.trace_id in finding.trace_ids)
 
     def summary(self) -> tuple[tuple[Execution, ...], tuple[Finding, ...]]:
         """Return all executions kept, in the order of their start, and what detectors find over them."""
         executions = sorted((self._kept or {}).values(), key=lambda execution: execution.start_ns)
         return tuple(executions), self._detect(executions)
 
-    def _announce(self, record: Record) -> None:
+    def _announce(self, record: Record, now_ns: int) -> None:
         """Take in what a request says about spans that are open."""
         try:
-            batch = logs.decode_open_spans(record.data)
+            batch = logs.decode_open_spans(record.data, now_ns=now_ns)
         except DecodeError:
             self._counted["undecodable"] += record.items
             return
         self._counted.update(batch.rejected)
         operations = (operation for span in batch.spans if (operation := self._normalized(span)) is not None)
-        self._live.heard(operations, now_ns=record.received_ns)
+        self._live.heard(operations, now_ns=now_ns)
+        self._assembler.keep_alive({span.trace_id for span in batch.spans}, now_ns=now_ns)
 
     def _operations(self, record: Record) -> list[Operation]:
         try:
@@ -204,6 +209,8 @@ class Analyzer:
                 )
             )
             if self._kept is not None:
+                for trace_id in execution.trace_ids:  # parts of it may have been handed out apart
+                    self._kept.pop(trace_id, None)
                 self._kept[execution.trace_id] = execution
         return tuple(finished)
 

@@ -103,7 +103,7 @@ async def _execution(state: State, request: Request) -> Response:
     found = await run_in_threadpool(state.store.execution, trace_id)
     if found is None:
         raise _unknown_execution(trace_id)
-    findings = await run_in_threadpool(state.store.findings, trace_id=trace_id)
+    findings = await run_in_threadpool(state.store.findings, trace_id=found["trace_id"])
     return JSONResponse({"executions": [found], "findings": findings, "errors": []})
 
 
@@ -169,7 +169,7 @@ async def _execution_page(state: State, request: Request) -> Response:
     document = await run_in_threadpool(state.store.execution, trace_id)
     if document is None:
         raise _unknown_execution(trace_id)
-    findings = await run_in_threadpool(state.store.findings, trace_id=trace_id)
+    findings = await run_in_threadpool(state.store.findings, trace_id=document["trace_id"])
     return HTMLResponse(pages.execution(document, findings))
 
 
@@ -195,7 +195,11 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             _LIMIT,
         ),
     ),
-    Endpoint(path="/api/v1/executions/{trace_id}", summary="Show one execution and its findings.", answer=_execution),
+    Endpoint(
+        path="/api/v1/executions/{trace_id}",
+        summary="Show the execution of a trace and its findings.",
+        answer=_execution,
+    ),
     Endpoint(
         path="/api/v1/findings",
         summary="List findings, worst first; each cause once.",
@@ -222,7 +226,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(path="/", summary="Recent executions, as a page.", answer=_index, media_type="text/html"),
     Endpoint(
         path="/executions/{trace_id}",
-        summary="One execution, as a page.",
+        summary="The execution of a trace, as a page.",
         answer=_execution_page,
         media_type="text/html",
     ),

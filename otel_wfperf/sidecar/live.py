@@ -1,6 +1,6 @@
 """What runs now: the open spans that processes have announced, beside the traces that are being gathered.
 
-Announced spans are for looking at only. They never become operations of an execution, and they keep no trace open.
+Announced spans are for looking at only. They never become operations of an execution.
 """
 
 from __future__ import annotations
@@ -14,12 +14,18 @@ from otel_wfperf.assembly import OpenTrace
 from otel_wfperf.model import Operation, OperationKind
 from otel_wfperf.sidecar.stalls import StallRule, Usual
 
-# Chosen: some 20 MB; ten times what one process announces.
+# Chosen: some 20 MB at most, as names are cut; what one process has open at most.
 _MAX_SPANS: Final = 10_000
+# Chosen: enough of a name to know it again.
+_MAX_NAME_CHARS: Final = 200
+# Chosen: agents are not nested any deeper; a chain of thousands would be walked for each of its spans.
+_MAX_ABOVE: Final = 100
 # Chosen: some 3 MB. A start event may come after the end of its span, by the time that an exporter retries.
 _MAX_ENDED: Final = 20_000
 # Chosen: a person who looks ten minutes later still sees that a process died; as long as an idle trace is kept.
 _FORGET_NS: Final = 600_000_000_000
+# Chosen: looking for room costs a pass over all spans.
+_MAKE_ROOM_NS: Final = 1_000_000_000
 # Chosen: more in one execution than a person reads.
 MAX_SHOWN: Final = 50
 _NOTHING_BELOW_GOES_ON: Final = "all that is open in it has stalled"
@@ -102,12 +108,13 @@ class _Trace:
     spans: dict[str, _Announced] = field(default_factory=dict)
 
     def above(self, operation: Operation) -> Iterator[_Announced]:
-        """Yield the open spans that an operation is in, nearest first; none twice, should they name each other."""
-        seen: set[str | None] = {operation.span_id}
+        """Yield the open spans that an operation is in, nearest first; so many only, should they name each other."""
         parent_id = operation.parent_id
-        while parent_id not in seen and (found := self.spans.get(parent_id or "")) is not None:
+        for _ in range(_MAX_ABOVE):
+            found = self.spans.get(parent_id or "")
+            if found is None or found.operation.span_id == operation.span_id:
+                return
             yield found
-            seen.add(parent_id)
             parent_id = found.operation.parent_id
 
     def change(self, operation: Operation, now_ns: int) -> None:
@@ -140,6 +147,7 @@ class LiveView:
         self._traces: dict[str, _Trace] = {}
         self._spans = 0
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._room_made_ns = 0
         self._dropped: Counter[str] = Counter()
 
     @property
@@ -155,13 +163,13 @@ class LiveView:
             trace = self._traces.get(operation.trace_id)
             if trace is not None and operation.span_id in trace.spans:
                 trace.spans[operation.span_id].heard_ns = now_ns
-            elif self._spans >= _MAX_SPANS:
-                self._dropped["live_view_full"] += 1
-            else:
+            elif self._has_room(now_ns):
                 trace = self._traces.setdefault(operation.trace_id, _Trace(now_ns))
-                trace.spans[operation.span_id] = _Announced(operation, now_ns)
+                trace.spans[operation.span_id] = _Announced(_noted(operation), now_ns)
                 trace.change(operation, now_ns)
                 self._spans += 1
+            else:
+                self._dropped["live_view_full"] += 1
 
     def ended(self, operations: Iterable[Operation], *, now_ns: int) -> None:
         """Take out operations that have ended."""
@@ -194,7 +202,7 @@ class LiveView:
             limit: Most executions (count).
             now_ns: The present (nanoseconds since the Unix epoch).
         """
-        self._forget(now_ns)
+        self._forget(now_ns, _FORGET_NS)
         by_id = {trace.trace_id: trace for trace in gathered}
         seen_ns = {trace.trace_id: trace.last_seen_ns for trace in gathered}
         for trace_id, trace in self._traces.items():
@@ -210,15 +218,22 @@ class LiveView:
             gathered: The traces that are not complete.
             now_ns: The present (nanoseconds since the Unix epoch).
         """
-        self._forget(now_ns)
+        self._forget(now_ns, _FORGET_NS)
         running = {trace.trace_id for trace in gathered if not trace.root_ended}.union(self._traces)
         stalled = sum(bool(self._stalled(trace, now_ns)) for trace in self._traces.values())
         return LiveCounts(running=len(running), stalled=stalled)
 
-    def _forget(self, now_ns: int) -> None:
-        """Give up spans whose process has been silent for long."""
+    def _has_room(self, now_ns: int) -> bool:
+        """Tell whether there is room for one more span; what is lost makes room for what runs."""
+        if self._spans >= _MAX_SPANS and now_ns - self._room_made_ns >= _MAKE_ROOM_NS:
+            self._room_made_ns = now_ns
+            self._forget(now_ns, self._rule.silent_ns)
+        return self._spans < _MAX_SPANS
+
+    def _forget(self, now_ns: int, silent_ns: int) -> None:
+        """Give up spans whose process has been silent for so long (nanoseconds)."""
         for trace_id, trace in list(self._traces.items()):
-            silent = [span_id for span_id, each in trace.spans.items() if now_ns - each.heard_ns >= _FORGET_NS]
+            silent = [span_id for span_id, each in trace.spans.items() if now_ns - each.heard_ns >= silent_ns]
             for span_id in silent:
                 del trace.spans[span_id]
             self._spans -= len(silent)
@@ -228,10 +243,13 @@ class LiveView:
     def _execution(self, trace_id: str, gathered: OpenTrace | None, now_ns: int) -> LiveExecution:
         trace = self._traces.get(trace_id) or _Trace(now_ns)
         stalled = self._stalled(trace, now_ns)
-        running = [_live_span(trace, each, stalled.get(span_id)) for span_id, each in trace.spans.items()]
+        announced = sorted((each.operation for each in trace.spans.values()), key=lambda each: each.start_ns)
+        running = [_live_span(trace, each, stalled.get(each.span_id)) for each in announced[:MAX_SHOWN]]
         if gathered is not None:
             running += [
-                LiveSpan(span_id=each.span_id, operation=each.operation, start_ns=each.start_ns)
+                LiveSpan(
+                    span_id=each.span_id, operation=each.operation and _noted(each.operation), start_ns=each.start_ns
+                )
                 for each in gathered.running
                 if each.span_id not in trace.spans
             ]
@@ -247,7 +265,7 @@ class LiveView:
             spans=0 if gathered is None else gathered.operations,
             root_ended=gathered is not None and gathered.root_ended,
             running=tuple(running[:MAX_SHOWN]),
-            stalled=_cause(running),
+            stalled=_cause(announced, stalled),
         )
 
     def _stalled(self, trace: _Trace, now_ns: int) -> dict[str, str]:
@@ -290,17 +308,37 @@ def _workflow_name(trace: _Trace) -> str | None:
     return named[0] if named else None
 
 
-def _cause(running: Iterable[LiveSpan]) -> str | None:
+def _noted(operation: Operation) -> Operation:
+    """Keep of an operation what is shown, with long names cut: anybody may send them."""
+    return Operation(
+        trace_id=operation.trace_id,
+        span_id=operation.span_id,
+        parent_id=_cut(operation.parent_id),
+        kind=operation.kind,
+        name=operation.name[:_MAX_NAME_CHARS],
+        span_name=operation.span_name[:_MAX_NAME_CHARS],
+        start_ns=operation.start_ns,
+        end_ns=0,
+        ended=False,
+        agent=_cut(operation.agent),
+        workflow=_cut(operation.workflow),
+        wait_kind=_cut(operation.wait_kind),
+    )
+
+
+def _cut(name: str | None) -> str | None:
+    return name and name[:_MAX_NAME_CHARS]
+
+
+def _cause(announced: Iterable[Operation], stalled: Mapping[str, str]) -> str | None:
     """Name the first span that has stalled by itself, and why; None = none has."""
-    for each in running:
-        if each.stalled not in {None, _NOTHING_BELOW_GOES_ON}:
-            named = "" if each.operation is None else f"{each.operation.kind.value} {each.operation.name}: "
-            return f"{named}{each.stalled}"
+    for each in announced:
+        if stalled.get(each.span_id) not in {None, _NOTHING_BELOW_GOES_ON}:
+            return f"{each.kind.value} {each.name}: {stalled[each.span_id]}"
     return None
 
 
-def _live_span(trace: _Trace, span: _Announced, stalled: str | None) -> LiveSpan:
-    operation = span.operation
+def _live_span(trace: _Trace, operation: Operation, stalled: str | None) -> LiveSpan:
     around = [each.operation for each in trace.above(operation)]
     agent = operation.name if operation.kind is OperationKind.AGENT else operation.agent
     agents = (each.name if each.kind is OperationKind.AGENT else each.agent for each in around)

@@ -196,7 +196,9 @@ class Pipeline:
         if finished:
             outdated = await self._stored(lambda: self._store.outdated(one.execution for one in finished))
             self._count("outdated_execution", len(outdated))
-            finished = [one for one in finished if one.execution.trace_id not in outdated]
+            if outdated:
+                finished = [one for one in finished if one.execution.trace_id not in outdated]
+                await self._in_thread(lambda: self._analyzer.forget(outdated))
             await self._append_annotations(finished)
         if finished or done != self._committed:
             await self._save(await self._in_thread(lambda: self._described(finished)), done)

@@ -19,17 +19,20 @@ class Windows:
         self._max_operations = max_operations
         self._operations = 0
         self._windows: OrderedDict[str, OrderedDict[str, Execution]] = OrderedDict()
+        self._by_trace: dict[str, Execution] = {}
 
     def add(self, execution: Execution) -> None:
-        """Add an execution, or replace the older version of it; the oldest make room."""
+        """Add an execution in the place of all that hold one of its traces; the oldest make room."""
+        for trace_id in execution.trace_ids:
+            if (older := self._by_trace.get(trace_id)) is not None:
+                self._remove(older)
         window = self._windows.setdefault(execution.workflow, OrderedDict())
         self._windows.move_to_end(execution.workflow)
-        if execution.trace_id in window:
-            self._remove(execution.workflow, execution.trace_id)
         window[execution.trace_id] = execution
+        self._by_trace.update(dict.fromkeys(execution.trace_ids, execution))
         self._operations += len(execution.operations)
         if len(window) > self._size:
-            self._remove(execution.workflow, next(iter(window)))
+            self._remove(next(iter(window.values())))
         while self._operations > self._max_operations and (len(self._windows) > 1 or len(window) > 1):
             self._evict()
 
@@ -38,15 +41,18 @@ class Windows:
         return tuple(self._windows.get(workflow, {}).values())
 
     def find(self, trace_id: str) -> Execution | None:
-        """Return an execution that is still held."""
-        return next((window[trace_id] for window in self._windows.values() if trace_id in window), None)
+        """Return the execution that a trace is part of, while it is held."""
+        return self._by_trace.get(trace_id)
 
     def _evict(self) -> None:
         """Forget the oldest execution of the workflow that has not run for longest."""
-        workflow, window = next(iter(self._windows.items()))
-        self._remove(workflow, next(iter(window)))
-        if not window:
-            del self._windows[workflow]
+        self._remove(next(iter(next(iter(self._windows.values())).values())))
 
-    def _remove(self, workflow: str, trace_id: str) -> None:
-        self._operations -= len(self._windows[workflow].pop(trace_id).operations)
+    def _remove(self, execution: Execution) -> None:
+        window = self._windows[execution.workflow]
+        del window[execution.trace_id]
+        if not window:
+            del self._windows[execution.workflow]
+        for trace_id in execution.trace_ids:
+            del self._by_trace[trace_id]
+        self._operations -= len(execution.operations)

@@ -1,13 +1,6 @@
 """Results: executions, findings, and what is normal."""
 
-from otel_wfperf.store.store import (
-    AgentRow,
-    Analysed,
-    Position,
-    Sample,
-    Store,
-    StoreDamagedError,
-    StoreUnavailableError,
-)
+from otel_wfperf.store.analysed import AgentRow, Analysed, Position, Sample
+from otel_wfperf.store.store import Store, StoreDamagedError, StoreUnavailableError
 
 __all__ = ["AgentRow", "Analysed", "Position", "Sample", "Store", "StoreDamagedError", "StoreUnavailableError"]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Self
 
@@ -36,10 +35,9 @@ from sqlalchemy.exc import (
 from otel_wfperf.analysis.sketch import Sketch
 from otel_wfperf.errors import WfperfError
 from otel_wfperf.model import Execution, Finding
+from otel_wfperf.store.analysed import Analysed, Document, Position, Sample
 from otel_wfperf.store.migration import migrate
-from otel_wfperf.store.tables import AGENTS, CURSORS, EXECUTIONS, FINDINGS, SKETCHES
-
-Document = Mapping[str, Any]
+from otel_wfperf.store.tables import AGENTS, CURSORS, EXECUTIONS, FINDINGS, SKETCHES, TRACES
 
 _HOUR_NS: Final = 3_600_000_000_000
 # Chosen: well within the 999 of the oldest SQLite.
@@ -55,59 +53,6 @@ class StoreDamagedError(WfperfError):
 
 class StoreUnavailableError(WfperfError):
     """The database cannot be used now; the same may succeed later."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
-    """How far a consumer of a log has come; offsets mean something only in the log with that id."""
-
-    log_id: str
-    offset: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One duration for the hourly sketches.
-
-    Attributes:
-        kind: workflow, phase, agent, tool, llm, ...
-        duration_s: Length (seconds).
-    """
-
-    kind: str
-    name: str
-    duration_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentRow:
-    """What one agent did in one execution; times in seconds, tokens counted."""
-
-    name: str
-    calls: int
-    busy_s: float
-    wait_s: float
-    input_tokens: int
-    output_tokens: int
-    errors: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Analysed:
-    """One finished execution with everything that is stored of it.
-
-    Attributes:
-        last_offset: Last record of the log that is part of it.
-        document: The execution as the Findings JSON has it.
-        findings: Each finding with its document.
-    """
-
-    execution: Execution
-    last_offset: int
-    document: Document
-    findings: tuple[tuple[Finding, Document], ...] = ()
-    agents: tuple[AgentRow, ...] = ()
-    samples: tuple[Sample, ...] = ()
 
 
 class Store:
@@ -158,21 +103,23 @@ class Store:
     def outdated(self, executions: Iterable[Execution]) -> frozenset[str]:
         """Return the trace ids for which something better is stored: a newer version or more spans.
 
-        A restart may see only the late spans of a trace; they must not replace the whole.
+        A restart may see only the late spans of a trace; they must not replace the whole, be it that of another trace.
         """
-        offered = {each.trace_id: (each.version, len(each.operations)) for each in executions}
+        offered = {each.trace_id: each for each in executions}
         with self._connected() as connection:
-            stored = _stored_versions(connection, offered)
-        return frozenset(trace_id for trace_id, version in stored.items() if version > offered[trace_id])
+            homes = _homes(connection, _trace_ids(offered.values()))
+            stored = _stored_versions(connection, {*offered, *homes.values()})
+        return frozenset(trace_id for trace_id, each in offered.items() if _is_outdated(each, stored, homes))
 
     def save(self, analysed: Iterable[Analysed], *, consumer: str, position: Position, now_unix_ns: int) -> None:
         """Store executions, replacing those of the same traces, and how far the log is analysed; all or nothing."""
         rows = {one.execution.trace_id: one for one in analysed}
         with self._connected() as connection:
-            stored = _stored_versions(connection, rows)
+            # Parts of a run may have been stored as executions of their own.
+            stored = _stored_versions(connection, _trace_ids(one.execution for one in rows.values()))
             _replace(connection, rows.values(), stored, now_unix_ns)
             # A late span re-opens an execution; its durations are in the sketches already.
-            new = [one for trace_id, one in rows.items() if trace_id not in stored]
+            new = [one for one in rows.values() if stored.keys().isdisjoint(one.execution.trace_ids)]
             _add_samples(connection, [(one.execution, sample) for one in new for sample in one.samples], now_unix_ns)
             _set_position(connection, consumer, position)
 
@@ -227,8 +174,10 @@ class Store:
         return self._documents(statement)
 
     def execution(self, trace_id: str) -> Document | None:
-        """Return the document of one execution; None when it is not known."""
-        found = self._documents(select(EXECUTIONS.c.document).where(EXECUTIONS.c.trace_id == trace_id))
+        """Return the document of the execution that a trace is part of; None when it is not known."""
+        home = select(TRACES.c.execution_id).where(TRACES.c.trace_id == trace_id).scalar_subquery()
+        statement = select(EXECUTIONS.c.document).where(EXECUTIONS.c.trace_id == func.coalesce(home, trace_id))
+        found = self._documents(statement)
         return found[0] if found else None
 
     def findings(
@@ -305,22 +254,45 @@ def _stored_versions(connection: Connection, trace_ids: Iterable[str]) -> dict[s
     return stored
 
 
+def _homes(connection: Connection, trace_ids: Iterable[str]) -> dict[str, str]:
+    """Return which executions traces are part of, of those that are known by another trace."""
+    homes: dict[str, str] = {}
+    for some in _chunks(trace_ids):
+        found = connection.execute(select(TRACES.c.trace_id, TRACES.c.execution_id).where(TRACES.c.trace_id.in_(some)))
+        homes.update((row.trace_id, row.execution_id) for row in found)
+    return homes
+
+
+def _is_outdated(execution: Execution, stored: Mapping[str, tuple[int, int]], homes: Mapping[str, str]) -> bool:
+    offered = (execution.version, len(execution.operations))
+    home = homes.get(execution.trace_id)
+    return max(stored.get(execution.trace_id, (0, 0)), stored.get(home or "", (0, 0))) > offered
+
+
+def _trace_ids(executions: Iterable[Execution]) -> set[str]:
+    return {trace_id for execution in executions for trace_id in execution.trace_ids}
+
+
 def _chunks(trace_ids: Iterable[str]) -> Iterator[Sequence[str]]:
     ordered = list(trace_ids)
     return (ordered[start : start + _MAX_PARAMETERS] for start in range(0, len(ordered), _MAX_PARAMETERS))
 
 
-def _replace(connection: Connection, rows: Iterable[Analysed], stored: Iterable[str], now_unix_ns: int) -> None:
-    # Findings and agents go with the execution: ON DELETE CASCADE.
+def _replace(connection: Connection, rows: Collection[Analysed], stored: Iterable[str], now_unix_ns: int) -> None:
+    # Findings, agents and traces go with the execution: ON DELETE CASCADE.
     for some in _chunks(stored):
         connection.execute(delete(EXECUTIONS).where(EXECUTIONS.c.trace_id.in_(some)))
+    others = {each: one.execution.trace_id for one in rows for each in one.execution.trace_ids[1:]}
+    for some in _chunks(others):
+        connection.execute(delete(TRACES).where(TRACES.c.trace_id.in_(some)))
     executions, findings, agents = [], [], []
     for one in rows:
         of_trace = _of_trace(one.execution)
         executions.append({**of_trace, **_execution_row(one), "stored_unix_ns": now_unix_ns})
         findings += [{**of_trace, **_finding_row(finding, document)} for finding, document in one.findings]
         agents += [{**of_trace, **{name: getattr(agent, name) for name in _AGENT_COLUMNS}} for agent in one.agents]
-    for table, values in ((EXECUTIONS, executions), (FINDINGS, findings), (AGENTS, agents)):
+    traces = [{"trace_id": each, "execution_id": home} for each, home in others.items()]
+    for table, values in ((EXECUTIONS, executions), (TRACES, traces), (FINDINGS, findings), (AGENTS, agents)):
         if values:
             connection.execute(insert(table), values)
 

@@ -28,6 +28,15 @@ EXECUTIONS = Table(
     Index("executions_by_workflow", "workflow", "start_unix_ns"),
 )
 
+# The other traces of executions that came in several, so that each of them leads there.
+TRACES = Table(
+    "traces",
+    METADATA,
+    Column("trace_id", String(32), primary_key=True),
+    Column("execution_id", String(32), ForeignKey("executions.trace_id", ondelete="CASCADE"), nullable=False),
+    Index("traces_by_execution", "execution_id"),
+)
+
 FINDINGS = Table(
     "findings",
     METADATA,

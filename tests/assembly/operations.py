@@ -21,7 +21,8 @@ def op(
     trace_id: str = TRACE_ID,
     **fields: Any,
 ) -> Operation:
-    """Build an operation; an end of None = it never ended."""
+    """Build an operation; an end of None = it never ended. Without a dialect it is the user's own."""
+    fields.setdefault("outside", fields.get("dialect", "") in {"", "leaves"})
     return Operation(
         trace_id=trace_id,
         span_id=span_id,

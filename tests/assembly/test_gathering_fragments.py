@@ -184,3 +184,83 @@ def test_forgets_what_tied_traces_together() -> None:
 
     assert assembler._ties.naming == {}
     assert assembler._homes == {}
+
+
+def test_a_run_takes_the_place_of_its_calls_that_were_handed_out_apart() -> None:
+    """Its own span, which alone names the conversation, ends long after the first calls."""
+    calls = [
+        op(f"c{n}", None, n * 15_000, n * 15_000 + 5000, kind=LLM, conversation="t", trace_id=trace(n))
+        for n in range(1, 4)
+    ]
+    root = op("w", None, 0, 55_000, kind=WORKFLOW, conversation="t", trace_id=trace(9))
+    assembler = Assembler()
+    for n, call in enumerate(calls, 1):
+        assembler.add([call], now_ns=n * 15 * S)
+        assert known(assembler.due(now_ns=(n * 15 + 10) * S)) == [((trace(n),), 1)]
+    assembler.add([root], now_ns=56 * S)
+
+    [run], [offline] = assembler.due(now_ns=58 * S), assemble([*calls, root])
+    assert known([run]) == [((trace(1), trace(9), trace(2), trace(3)), 2)]
+    assert (run.operations, run.workflow, run.root_id) == (offline.operations, offline.workflow, "w")
+    assembler.add([op("late", "c3", 46_000, 47_000, trace_id=trace(3))], now_ns=60 * S)
+    assert [len(each.operations) for each in assembler.due(now_ns=62 * S)] == [5]
+    assembler.due(now_ns=200 * S)
+    assert (assembler._spans, assembler._homes, assembler._ties.naming) == (0, {}, {})
+
+
+def test_one_that_was_handed_out_and_has_no_room_is_not_handed_out_again() -> None:
+    settings = AssemblySettings(max_open_spans=100, max_trace_spans=2)
+    assembler = Assembler(settings)
+    for n in (1, 2):
+        call = op(f"c{n}", None, n * 15_000, n * 15_000 + 5000, kind=LLM, conversation="t", trace_id=trace(n))
+        assembler.add([call], now_ns=n * 15 * S)
+        assembler.due(now_ns=(n * 15 + 10) * S)
+    assembler.add([op("w", None, 0, 55_000, kind=WORKFLOW, conversation="t", trace_id=trace(9))], now_ns=56 * S)
+
+    assert known(assembler.due(now_ns=58 * S)) == [((trace(1), trace(9)), 2)]
+    assert assembler.flush() == []
+
+
+def test_a_run_whose_process_says_that_it_goes_on_is_not_given_up() -> None:
+    """Waiting for a person: nothing ends for hours."""
+    assembler = gathered([op("a", "w", 1, 2, conversation="t", trace_id=trace(1))])
+    for minute in range(1, 120):
+        assembler.keep_alive([trace(1), trace(2)], now_ns=minute * 60 * S)
+        assert assembler.due(now_ns=minute * 60 * S) == []
+    assert [each.trace_id for each in assembler.open()] == [trace(1)]
+
+    assert len(assembler.due(now_ns=(119 * 60 + 600) * S)) == 1
+    assert assembler.dropped == {"overdue": 1}
+
+
+def test_such_words_hold_up_nothing_that_is_complete_and_last_for_so_long_only() -> None:
+    assembler = gathered(
+        [op("w", None, 0, 900, kind=WORKFLOW, trace_id=trace(1)), op("x", "y", 0, 1, trace_id=trace(2))]
+    )
+    for second in range(0, 6 * 3600, 10):
+        assembler.keep_alive([trace(1), trace(2)], now_ns=second * S)
+        assert [each.trace_id for each in assembler.due(now_ns=second * S)] == ([trace(1)] if second == 10 else [])
+
+    assert [each.trace_id for each in assembler.due(now_ns=6 * 3600 * S)] == [trace(2)]
+
+
+def test_makes_room_in_one_go_where_everything_is_tied_together() -> None:
+    settings = AssemblySettings(max_open_spans=1000, max_trace_spans=1000)
+    assembler = Assembler(settings)
+    for number in range(1001):
+        run = op(f"w{number}", None, number, None, kind=WORKFLOW, conversation="default", trace_id=trace(number))
+        assembler.add([run], now_ns=number)
+
+    evicted = assembler.due(now_ns=1001)
+    assert [each.trace_id for each in evicted] == [trace(number) for number in range(51)]
+    assert assembler.dropped["evicted"] == 51
+
+
+def test_what_was_told_to_be_forgotten_takes_in_no_more() -> None:
+    assembler = gathered([op("w", None, 0, 900, kind=WORKFLOW, trace_id=trace(1))])
+    assembler.due(now_ns=2 * S)
+    assembler.forget([trace(1), trace(2)])
+    assembler.add([op("late", "w", 1, 2, trace_id=trace(1))], now_ns=3 * S)
+
+    assert assembler.flush() == []
+    assert assembler.dropped == {"too_late": 1}

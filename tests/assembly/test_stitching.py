@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from otel_wfperf.assembly import assemble
+from otel_wfperf.assembly.stitching import MAX_CALLS
 from otel_wfperf.model import Execution, ExecutionStatus, Link, Operation, OperationKind, SpanKind
 from tests.assembly.operations import op, times
 
@@ -345,3 +346,34 @@ def test_a_run_whose_root_is_missing_takes_its_fragments_in() -> None:
     [run] = assemble(operations)
     assert (run.trace_id, run.root_id, run.status) == (trace(5), "p", ExecutionStatus.INCOMPLETE)
     assert run.by_id["c"].parent_id == "p"
+
+
+@pytest.mark.parametrize("differs", [{"host": "machine/2"}, {"service": "another"}])
+def test_a_conversation_of_the_same_id_in_another_process_is_another_one(differs: dict[str, str]) -> None:
+    here = {"conversation": "default", "host": "machine/1", "service": "one"}
+    run = op("w", None, 0, 1000, kind=WORKFLOW, trace_id=trace(9), **here)
+    own = op("c", None, 20, 480, kind=LLM, trace_id=trace(1), **here)
+    alien = op("d", None, 30, 500, kind=LLM, trace_id=trace(2), **{**here, **differs})
+
+    assert ids_of(assemble([run, own, alien])) == [(trace(9), trace(1)), (trace(2),)]
+
+
+def test_calls_that_never_pause_are_not_one_endless_run() -> None:
+    calls = [
+        op(f"c{n}", None, n * 100, n * 100 + 90, kind=LLM, conversation="default", trace_id=trace(n))
+        for n in range(MAX_CALLS + 50)
+    ]
+
+    assert [len(execution.trace_ids) for execution in assemble(calls)] == [MAX_CALLS, 50]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_links_to_a_run_that_is_not_here_is_one_only_while_it_follows(seed: int) -> None:
+    starts = (0.0, 50 * SECOND, 3600 * SECOND)
+    jobs = [
+        op(f"t{n}", None, at, at + 1, kind=TOOL, links=to(99, "gone"), trace_id=trace(n))
+        for n, at in enumerate(starts, 1)
+    ]
+    random.Random(seed).shuffle(jobs)
+
+    assert ids_of(assemble(jobs)) == [(trace(1), trace(2)), (trace(3),)]

@@ -63,6 +63,18 @@ def test_a_component_that_searches_or_asks_a_model_is_that() -> None:
     assert asked.tokens == TokenUsage(input=12, output=3, cache_read=4, reasoning=1)
 
 
+def test_a_component_that_generates_something_else_is_a_phase() -> None:
+    spec = {"text": {"type": "str", "receivers": []}}
+    report = operation(
+        "haystack.component.run", component__name="r", component__type="ReportGenerator", component__output_spec=spec
+    )
+    assert (report.kind, report.name) == (OperationKind.PHASE, "r")
+
+    spec = {"replies": {"type": "list", "receivers": []}}
+    model = operation("haystack.component.run", component__type="MyGenerator", component__output_spec=spec)
+    assert model.kind is OperationKind.LLM
+
+
 def test_agents_their_model_calls_and_tools_are_told_apart() -> None:
     assert operation("haystack.agent.run", agent__max_steps=3).kind is OperationKind.AGENT
     assert operation("haystack.agent.step", agent__step=1).kind is OperationKind.OTHER

@@ -57,3 +57,24 @@ def test_unusable_ids_are_counted(trace_id: bytes, span_id: bytes) -> None:
 def test_something_else_is_refused() -> None:
     with pytest.raises(DecodeError, match="not a protobuf ExportLogsServiceRequest"):
         decode_open_spans(b"\xff")
+
+
+@pytest.mark.parametrize(
+    ("off_s", "observed", "expected_s"),
+    [(0, True, 990), (4, True, 994), (300, True, 990), (-300, True, 990), (300, False, 1290)],
+)
+def test_starts_by_a_clock_that_differs_are_moved_to_ours(off_s: int, observed: bool, expected_s: int) -> None:
+    """Ten seconds before it was said that it runs."""
+    request = ExportLogsServiceRequest()
+    record = (
+        request.resource_logs.add()
+        .scope_logs.add()
+        .log_records.add(
+            event_name=semconv.START_EVENT, trace_id=b"t" * 16, span_id=b"s" * 8, time_unix_nano=(990 + off_s) * 10**9
+        )
+    )
+    record.observed_time_unix_nano = (1000 + off_s) * 10**9 if observed else 0
+
+    [span] = decode_open_spans(request.SerializeToString(), now_ns=1000 * 10**9).spans
+
+    assert span.start_ns == expected_s * 10**9

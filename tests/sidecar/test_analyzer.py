@@ -204,3 +204,27 @@ def test_a_fault_of_ours_costs_one_record_and_is_counted() -> None:
 
     assert ids(analyzer.flush()) == [trace(2).hex()]
     assert analyzer.dropped == {"assembly_failed": 2}
+
+
+def test_an_execution_that_waits_for_a_person_is_not_handed_out_before_it_ends() -> None:
+    analyzer = Analyzer(Assembler(), window=20)
+    analyzer.add([record(1, requests.tree(trace(1), 1))], now_ns=0)
+    for minute in range(1, 30):
+        told = [record(minute + 1, start_events(1, 2), signal=Signal.LOGS)]
+        analyzer.add(told, now_ns=minute * 60 * SECOND_NS)
+        assert analyzer.due(now_ns=minute * 60 * SECOND_NS) == ()
+
+    analyzer.add([record(99, requests.tree(trace(1), 0, with_root=True))], now_ns=1800 * SECOND_NS)
+    analyzer.add([record(100, start_events(1, 2), signal=Signal.LOGS)], now_ns=1801 * SECOND_NS)
+    [one] = analyzer.due(now_ns=1802 * SECOND_NS)
+    assert (one.execution.status, len(one.execution.operations)) == ("ok", 2)
+
+
+def test_a_clock_that_differs_makes_nothing_old() -> None:
+    request = ExportLogsServiceRequest.FromString(start_events(1))
+    request.resource_logs[0].scope_logs[0].log_records[0].observed_time_unix_nano = 10**18 + SECOND_NS
+    analyzer, now_ns = Analyzer(Assembler(), window=20), 10**18 + 3600 * SECOND_NS
+    analyzer.add([record(1, request.SerializeToString(), signal=Signal.LOGS)], now_ns=now_ns)
+
+    [one], counts = analyzer.live(limit=10, now_ns=now_ns)
+    assert (one.start_ns, counts.stalled) == (now_ns - SECOND_NS, 0)

@@ -323,3 +323,15 @@ async def test_an_empty_sidecar_has_pages(client: httpx.AsyncClient) -> None:
     assert "0 running, 0 executions shown." in (await client.get("/")).text
     assert (await client.get("/nowhere")).json() == {"errors": ["Not Found"]}
     assert (await client.post("/")).status_code == 405
+
+
+async def test_each_trace_of_an_execution_leads_to_it(shown: Shown, client: httpx.AsyncClient) -> None:
+    ids = (f"{1:032x}", f"{5:032x}")
+    shown.save(replace(execution(1), trace_ids=ids), finding(1))
+
+    first, second = [await asked(client, f"/api/v1/executions/{each}") for each in ids]
+    assert first == second
+    assert [one["detector"] for one in second["findings"]] == ["n_plus_one"]
+    pages = [await client.get(f"/executions/{each}") for each in ids]
+    assert (pages[0].status_code, pages[0].text) == (200, pages[1].text)
+    assert "n_plus_one" in pages[1].text

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -207,3 +208,42 @@ def test_the_ends_of_many_spans_are_remembered_for_a_while_only(monkeypatch: pyt
     view.heard(RUN, now_ns=0)
 
     assert {each.span_id for each in one(view).running} == {"w", "draft"}
+
+
+def test_what_is_lost_makes_room_for_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_MAX_SPANS", 2)
+    view = LiveView()
+    view.heard(RUN[:2], now_ns=0)
+    view.heard([opened("x", trace_id="b" * 32)], now_ns=10 * SECOND_NS)
+    assert view.dropped == {"live_view_full": 1}
+
+    view.heard([RUN[0]], now_ns=20 * SECOND_NS)
+    view.heard([opened("x", trace_id="b" * 32)], now_ns=31 * SECOND_NS)
+    assert {each.span_id for each in shown(view, at_s=31)[0].running} == {"x"}
+    assert [each.span_id for each in shown(view, at_s=31)[1].running] == ["w"]
+
+
+def test_names_are_cut_whoever_sends_them() -> None:
+    view = LiveView()
+    long = "n" * 1_000_000
+    view.heard([opened("a", long, name=long, agent=long, workflow=long, span_name=long)], now_ns=0)
+    seen = OpenOperation(span_id="g", operation=opened("g", name=long), start_ns=0)
+
+    assert len(repr(shown(view, gathered(running=(seen,))))) < 4000
+
+
+def test_a_long_chain_of_spans_is_not_walked_for_each_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    walked, above = 0, live._Trace.above
+
+    def counted(trace: live._Trace, operation: Operation) -> Iterator[live._Announced]:
+        nonlocal walked
+        for each in above(trace, operation):
+            walked += 1
+            yield each
+
+    monkeypatch.setattr(live._Trace, "above", counted)
+    view = LiveView()
+    view.heard([opened(f"s{n}", f"s{n - 1}", start_s=n) for n in range(2000)], now_ns=0)
+    assert len(one(view).running) == live.MAX_SHOWN
+
+    assert walked <= 100 * (2000 + live.MAX_SHOWN)

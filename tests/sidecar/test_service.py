@@ -263,3 +263,73 @@ async def test_starts_with_a_damaged_store_and_analyses_the_log_again(tmp_path: 
 
     assert execution["trace_id"] == "0a" * 16
     assert (tmp_path / "store.sqlite.damaged").exists()
+
+
+def told(trace: int, span: int, operation: str, times_s: tuple[float, float], parent: int | None = None) -> bytes:
+    """Build a request of one span of a conversation, by the GenAI conventions."""
+    attributes = {"gen_ai.operation.name": operation, "gen_ai.conversation.id": "c"}
+    start_ns, end_ns = (10**18 + int(each * 10**9) for each in times_s)
+    return protobuf.encode_traces(
+        [
+            Span(
+                trace_id=f"{trace:032x}",
+                span_id=f"{span:016x}",
+                parent_id=None if parent is None else f"{parent:016x}",
+                name=operation,
+                start_ns=start_ns,
+                end_ns=end_ns,
+                attributes=attributes,
+            )
+        ]
+    )
+
+
+@pytest.mark.parametrize("restart_after", [1, 2, 3])
+async def test_a_restart_in_the_middle_of_a_run_of_several_traces_loses_and_doubles_nothing(
+    tmp_path: Path, restart_after: int
+) -> None:
+    parts = [
+        told(9, 91, "execute_tool", (0, 1), parent=90),
+        told(1, 11, "chat", (1, 2)),
+        told(2, 21, "chat", (3, 4)),
+        told(9, 90, "invoke_workflow", (0, 9)),
+    ]
+    config = configured(tmp_path, exporters=[], assembly={"quiet": "1h", "missing_quiet": "1h", "idle_timeout": "2h"})
+    for bodies in (parts[:restart_after], parts[restart_after:]):
+        sidecar = Sidecar(config)
+        endpoints = await sidecar.start()
+        for body in bodies:
+            assert await asyncio.to_thread(post, endpoints.http, body) == 200
+        if bodies[-1] is not parts[-1]:
+            await sidecar.stop()
+    await sidecar.finish()
+    pages = [
+        await asyncio.to_thread(fetch_json, f"{endpoints.page}/api/v1/executions/{trace:032x}") for trace in (9, 1, 2)
+    ]
+    stored = sidecar.store.executions()
+    await sidecar.stop()
+
+    assert [(one["span_count"], one["trace_ids"]) for one in stored] == [(4, [f"{each:032x}" for each in (9, 1, 2)])]
+    assert [page["executions"] for page in pages] == [stored] * 3
+
+
+async def test_late_spans_of_a_forgotten_trace_never_replace_it_however_often_they_come(tmp_path: Path) -> None:
+    trace_id, quick = b"\x0a" * 16, {"quiet": "100ms", "missing_quiet": "100ms", "idle_timeout": "200ms"}
+    for number, body in enumerate([requests.tree(trace_id, 5, with_root=True), requests.tree(trace_id, 1, first=9)]):
+        sidecar = Sidecar(configured(tmp_path, assembly=quick))
+        url = (await sidecar.start()).http
+        assert await asyncio.to_thread(post, url, body) == 200
+        if number == 0:
+            await sidecar.finish()
+            await sidecar.stop()
+
+    async def counted() -> bool:
+        return "outdated_execution" in sidecar.metrics.exposition("")[0].decode()
+
+    await eventually_async(counted)
+    assert await asyncio.to_thread(post, url, requests.tree(trace_id, 1, first=10)) == 200
+    await sidecar.finish()
+    [execution] = sidecar.store.executions()
+    await sidecar.stop()
+
+    assert execution["span_count"] == 6

@@ -43,3 +43,19 @@ def test_an_execution_beyond_the_bound_is_kept_alone() -> None:
     windows.add(execution(2, operations=50))
 
     assert [int(one.trace_id, 16) for one in windows.of("research")] == [2]
+
+
+def test_an_execution_is_found_by_each_of_its_traces_and_replaces_its_parts() -> None:
+    windows = Windows(3)
+    windows.add(execution(1, workflow="part"))
+    windows.add(execution(2, workflow="another part"))
+    ids = tuple(f"{trace:032x}" for trace in (2, 1, 7))
+    whole = replace(execution(2), trace_ids=ids, version=2)
+    windows.add(whole)
+
+    assert [windows.find(trace_id) for trace_id in ids] == [whole] * 3
+    assert windows.of("part") == windows.of("another part") == ()
+    assert windows.of("research") == (whole,)
+    for trace in (3, 4, 5):
+        windows.add(execution(trace))
+    assert [windows.find(trace_id) for trace_id in ids] == [None] * 3

@@ -268,3 +268,60 @@ def test_remembers_all_traces_of_an_execution_and_reads_those_of_before_there_we
     save(store, stitched, analysed(execution(2), last_offset=5))
 
     assert store.analysed_after(0) == {**dict.fromkeys(trace_ids, 3), f"{2:032x}": 5}
+
+
+def stitched(*traces: int, version: int = 1, spans: int = 1) -> Execution:
+    """Build an execution that came in several traces."""
+    trace_ids = tuple(f"{trace:032x}" for trace in traces)
+    return replace(execution(traces[0], version=version, spans=spans), trace_ids=trace_ids)
+
+
+def home(store: Store, trace: int) -> int | None:
+    document = store.execution(f"{trace:032x}")
+    return None if document is None else int(document["trace_id"], 16)
+
+
+def test_each_trace_of_an_execution_leads_to_it(store: Store) -> None:
+    save(store, analysed(stitched(1, 5, 6), finding()), analysed(execution(2)))
+
+    assert [home(store, trace) for trace in (1, 2, 5, 6, 7)] == [1, 2, 1, 1, None]
+    store.trim(oldest_unix_ns=1, max_executions=100)
+    assert [home(store, trace) for trace in (1, 5, 6)] == [None, None, None]
+
+
+def test_an_execution_takes_the_place_of_its_parts(store: Store) -> None:
+    save(store, analysed(execution(1)), analysed(execution(5), finding()), analysed(execution(2)))
+    save(store, analysed(stitched(1, 5, 9, version=2)))
+
+    assert sorted(trace_ids(store)) == [1, 2]
+    assert store.findings() == []
+    assert [home(store, trace) for trace in (1, 5, 9)] == [1, 1, 1]
+    assert store.sketch("research", kind="workflow", name="research").count == 3
+    save(store, analysed(stitched(8, 9)))  # whatever made it so: it is not refused
+    assert [home(store, trace) for trace in (5, 9)] == [1, 8]
+
+
+def test_late_spans_of_one_trace_do_not_take_the_place_of_the_whole(store: Store) -> None:
+    save(store, analysed(stitched(1, 5, version=2, spans=4)))
+
+    late, merged = execution(5, spans=2), stitched(5, 1, version=3, spans=9)
+    assert (store.outdated([late]), store.outdated([merged])) == (frozenset({late.trace_id}), frozenset())
+
+
+def test_what_was_stored_before_is_found_by_each_trace_after_the_migration(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
+    store = Store.open(url)
+    ids = [f"{trace:032x}" for trace in (1, 5)]
+    save(
+        store, replace(analysed(execution(1)), document={"trace_id": ids[0], "trace_ids": ids}), analysed(execution(2))
+    )
+    store.close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE traces"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    engine.dispose()
+
+    store = Store.open(url)
+    assert [home(store, trace) for trace in (1, 2, 5)] == [1, 2, 1]
+    store.close()

@@ -7,8 +7,6 @@ from otel_wfperf.model import Operation, OperationKind, SpanKind
 
 _MESSAGES: Final = (SpanKind.PRODUCER, SpanKind.CONSUMER)
 _PASSED_ON: Final = (OperationKind.OTHER, OperationKind.HANDOFF)
-# Spans that none of the dialects of agents wrote: the user's own queues.
-_GENERAL: Final = ("", "leaves")
 
 
 class Hops:
@@ -39,7 +37,7 @@ class Hops:
 def is_message(operation: Operation) -> bool:
     """Tell whether a span is a step of a message between agents, and not of the user's own queue."""
     is_step = operation.span_kind in _MESSAGES and operation.kind in _PASSED_ON
-    return is_step and operation.dialect not in _GENERAL
+    return is_step and not operation.outside
 
 
 def _is_hop(node: Node) -> bool:

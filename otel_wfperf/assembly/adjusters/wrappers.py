@@ -16,10 +16,12 @@ class Wrappers:
 
     * A model call in a model call of the same model (framework and provider SDK), and the HTTP request that is all
       of a model call.
-    * A run in a run of the same name, but for an agent in its workflow: OpenLLMetry writes ``invoke_agent team`` round ``team.workflow``. Beside other
-      spans only where several instrumentations speak, and then one that each wrote once.
-    * A tool, agent, phase or retrieval in one of the same kind and name that covers at least 95 % of it; the request
-      to run a tool elsewhere (Model Context Protocol) is that tool, however long it takes.
+    * A run in a run of the same name, but for an agent in its workflow: OpenLLMetry writes ``invoke_agent team`` round
+      ``team.workflow``. Beside other spans only where several instrumentations speak, and then one that each wrote
+      once.
+    * A tool, agent, phase or retrieval in one of the same kind and name that covers at least 95 % of it, or that
+      another instrumentation wrote; the request to run a tool elsewhere (Model Context Protocol) is that tool, however
+      long it takes.
     * What two instrumentations wrote beside each other, see ``twins``.
 
     The outer span's times stay; model, tokens and content come from whichever has them, so tokens count once.
@@ -88,7 +90,8 @@ def _repeats(outer: Node, inner: Node) -> bool:
     if outer.kind in RUNS and inner.kind in RUNS and OperationKind.WORKFLOW in (outer.kind, inner.kind):
         return _is_only_run(outer, inner)
     return outer.kind is inner.kind and (
-        _is_request_for_tool(inner) or (_is_all(outer, inner) and covers(inner, outer))
+        _is_request_for_tool(inner)
+        or (_is_all(outer, inner) and (covers(inner, outer) or _speak_differently(outer, inner)))
     )
 
 
@@ -101,6 +104,12 @@ def _repeats_call(outer: Node, inner: Node) -> bool:
 
 def _is_request_for_tool(inner: Node) -> bool:
     return inner.kind is OperationKind.TOOL and inner.operation.span_kind in _REMOTE
+
+
+def _speak_differently(outer: Node, inner: Node) -> bool:
+    """Tell whether two instrumentations wrote them: none calls another's operations its own, however long they take."""
+    ours, theirs = outer.operation.dialect, inner.operation.dialect
+    return bool(ours and theirs) and ours != theirs
 
 
 def _is_only_run(outer: Node, inner: Node) -> bool:

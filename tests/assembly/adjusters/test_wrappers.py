@@ -85,3 +85,18 @@ def test_an_agent_that_calls_itself_twice_is_not_a_wrapper() -> None:
     calls = [op(name, "a", start, start + 49, kind=AGENT, name="solver") for name, start in (("b", 0), ("c", 50))]
 
     assert ids(op("a", None, 0, 100, kind=AGENT, name="solver"), *calls) == {"a", "b", "c"}
+
+
+def test_an_operation_that_another_instrumentation_wrote_inside_is_one_however_short() -> None:
+    def short(dialect: str) -> list[object]:
+        return [
+            op("r", None, 0, 100),
+            op("a", "r", 10, 90, kind=TOOL, name="t", dialect="openinference"),
+            op("b", "a", 40, 50, kind=TOOL, name="t", dialect=dialect, error="ValueError"),
+        ]
+
+    assert ids(*short("autogen")) == {"r", "a"}
+    # Of one instrumentation it is a tool that calls itself.
+    assert ids(*short("openinference")) == {"r", "a", "b"}
+    beside = op("c", "a", 60, 70, kind=TOOL, name="other", dialect="autogen")
+    assert ids(*short("autogen"), beside) == {"r", "a", "b", "c"}
