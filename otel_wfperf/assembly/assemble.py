@@ -56,7 +56,7 @@ def _runs(by_trace: Mapping[str, Sequence[Operation]]) -> Mapping[str, Sequence[
     if not tied:
         return by_trace
     runs = {trace_id: found for trace_id, found in by_trace.items() if trace_id not in tied}
-    for pieces in stitch(Piece.of((trace_id,), found) for trace_id, found in tied.items()):
+    for pieces in stitch(Piece.of(trace_id, found) for trace_id, found in tied.items()):
         members = {piece.trace_id: tied[piece.trace_id] for piece in pieces}
         if len(members) > 1 and not are_apart(members.values()):
             runs |= members
@@ -88,7 +88,7 @@ def _traces(trace_id: str, operations: Collection[Operation]) -> tuple[tuple[str
     by_trace: dict[str, list[Operation]] = {}
     for operation in operations:
         by_trace.setdefault(operation.trace_id, []).append(operation)
-    pieces = [Piece.of((each,), found) for each, found in by_trace.items()]
+    pieces = [Piece.of(each, found) for each, found in by_trace.items()]
     pieces.sort(key=lambda piece: (piece.trace_id != trace_id, piece.start_ns, piece.trace_id))
     hosts = sorted(piece.trace_id for piece in pieces if piece.standing is Standing.RUN)
     return tuple(piece.trace_id for piece in pieces), hosts[0] if hosts else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from otel_wfperf.assembly.assemble import assemble_trace
 from otel_wfperf.assembly.gathering import Gathering, OpenOperation, Ties, messages_underway
-from otel_wfperf.assembly.stitching import Standing, are_apart, stitch
+from otel_wfperf.assembly.stitching import Piece, Standing, are_apart, stitch
 from otel_wfperf.model import Execution, Operation
 
 _SECOND_NS: Final = 1_000_000_000
@@ -17,6 +17,7 @@ _SECOND_NS: Final = 1_000_000_000
 _MAX_FORGOTTEN: Final = 100_000
 # Chosen: so much is let go at once when there is no room, as finding out what goes together takes time.
 _ROOM_RATIO: Final = 0.05
+_SOMETHING_RUNS: Final = tuple(each for each in Standing if each is not Standing.SETUP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,21 +206,31 @@ class Assembler:
             if not self._ties.is_tied(trace):
                 yield [trace]
                 continue
-            tied = self._tied(trace)
-            pieces = (
-                each.piece(running=not ended and trace_id in self._open and not each.state().root_ended)
-                for trace_id, each in tied.items()
-            )
-            for run in stitch(pieces):
-                members = [tied[piece.trace_id] for piece in run]
-                seen.update(piece.trace_id for piece in run)
+            for members in self._stitched(self._tied(trace), ended=ended):
+                seen.update(each.trace_id for each in members)
                 if len(members) > 1 and not are_apart(each.operations.values() for each in members):
                     yield from ([each] for each in members if each.trace_id in self._open)
                 elif any(each.trace_id in self._open for each in members):
                     yield members
 
-    def _tied(self, trace: Gathering) -> dict[str, Gathering]:
-        """Collect all that is tied to a trace, directly or through others, by trace id."""
+    def _stitched(self, tied: Iterable[Gathering], *, ended: bool) -> Iterator[Sequence[Gathering]]:
+        """Yield what goes together; what was put together before stays so."""
+        pieces: list[Piece] = []
+        by_trace: dict[str, Gathering] = {}
+        for each in tied:
+            is_running = not ended and each.trace_id in self._open and not each.state().root_ended
+            pieces += [replace(piece, end_ns=None) for piece in each.pieces()] if is_running else each.pieces()
+            by_trace.update(dict.fromkeys(each.trace_ids, each))
+        runs: dict[str, list[str]] = {}  # names of gatherings, by each of them
+        for run in stitch(pieces):
+            names = dict.fromkeys(by_trace[piece.trace_id].trace_id for piece in run)
+            together = dict.fromkeys(name for each in names for name in (runs.get(each) or (each,)))
+            runs.update(dict.fromkeys(together, list(together)))
+        for names in {id(names): names for names in runs.values()}.values():
+            yield [by_trace[name] for name in names]
+
+    def _tied(self, trace: Gathering) -> Collection[Gathering]:
+        """Collect all that is tied to a trace, directly or through others."""
         found = {trace.trace_id: trace}
         followed: set[str] = set()
         queue = [trace]
@@ -231,7 +242,7 @@ class Assembler:
                 if other is not None and other.trace_id not in found:
                     found[other.trace_id] = other
                     queue.append(other)
-        return found
+        return found.values()
 
     def _held(self, trace_id: str) -> Gathering | None:
         trace_id = self._homes.get(trace_id, trace_id)
@@ -255,7 +266,7 @@ class Assembler:
             if has_room and each is not run:
                 run.absorb(each)
                 self._homes.update(dict.fromkeys(each.trace_ids, run.trace_id))
-        for each in [each for each in runs if each.sets_up and each.piece(running=False).standing is Standing.SETUP]:
+        for each in [each for each in runs if each.sets_up and not each.has_standing(*_SOMETHING_RUNS)]:
             self._dropped["setup_only"] += 1
             self._forget(each)
             runs.remove(each)
@@ -303,11 +314,11 @@ class Assembler:
             return False
         missing = any(each.state().something_missing for each in still_open)
         if self._ties.is_tied(members[0]):
-            standings = {each.piece(running=False).standing for each in members}
-            if Standing.RUN not in standings and messages_underway(members):
+            has_run = any(each.has_standing(Standing.RUN) for each in members)
+            if not has_run and messages_underway(members):
                 return False
             # The run that calls belong to may come from another process.
-            missing |= Standing.RUN not in standings and Standing.CALLS in standings
+            missing |= not has_run and any(each.has_standing(Standing.CALLS) for each in members)
         return idle_ns >= (settings.missing_quiet_ns if missing else settings.quiet_ns)
 
     def _make_room(self) -> None:

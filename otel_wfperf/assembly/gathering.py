@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from otel_wfperf.assembly.adjusters.duplicates import preferred
 from otel_wfperf.assembly.adjusters.hops import is_message
 from otel_wfperf.assembly.adjusters.parents import is_root
-from otel_wfperf.assembly.stitching import Piece, conversation_of
+from otel_wfperf.assembly.stitching import Piece, Standing, conversation_of
 from otel_wfperf.model import Operation, SpanKind
 
 # Chosen: more running at once than a person reads.
@@ -51,7 +51,7 @@ class Gathering:
     ties: set[str] = field(default_factory=set)
     sets_up: bool = False
     _ends: Ends | None = None
-    _piece: Piece | None = None
+    _pieces: tuple[Piece, ...] = ()
 
     def __post_init__(self) -> None:
         """Start with one trace."""
@@ -64,7 +64,7 @@ class Gathering:
             return False
         self.operations[operation.span_id] = operation
         self.sets_up |= operation.setup
-        self._ends = self._piece = None
+        self._ends, self._pieces = None, ()
         return True
 
     def absorb(self, other: Gathering) -> None:
@@ -76,7 +76,7 @@ class Gathering:
         self.first_seen_ns = min(self.first_seen_ns, other.first_seen_ns)
         self.last_seen_ns = max(self.last_seen_ns, other.last_seen_ns)
         self.last_alive_ns = max(self.last_alive_ns, other.last_alive_ns)
-        self._ends = self._piece = None
+        self._ends, self._pieces = None, ()
 
     def state(self) -> Ends:
         """Look for the root; remembered until the next span comes."""
@@ -84,11 +84,21 @@ class Gathering:
             self._ends = Ends.of(self.operations)
         return self._ends
 
-    def piece(self, *, running: bool) -> Piece:
-        """Describe it for stitching; remembered likewise."""
-        if self._piece is None:
-            self._piece = Piece.of(self.trace_ids, self.operations.values())
-        return replace(self._piece, end_ns=None) if running else self._piece
+    def pieces(self) -> tuple[Piece, ...]:
+        """Describe each of its traces for stitching; remembered likewise.
+
+        Each by itself: what a run has taken in makes the run no longer, and brings no conversation into it.
+        """
+        if not self._pieces:
+            by_trace: dict[str, list[Operation]] = {}
+            for operation in self.operations.values():
+                by_trace.setdefault(operation.trace_id, []).append(operation)
+            self._pieces = tuple(Piece.of(trace_id, found) for trace_id, found in by_trace.items())
+        return self._pieces
+
+    def has_standing(self, *standings: Standing) -> bool:
+        """Tell whether one of its traces is one of these."""
+        return any(piece.standing in standings for piece in self.pieces())
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ Source: conventions, rule R6 (open-telemetry/opentelemetry-python-genai#513: eac
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -58,7 +58,7 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """One trace, or several that are known to be one run.
+    """One trace.
 
     Attributes:
         start_ns: First start (nanoseconds since the Unix epoch).
@@ -68,7 +68,6 @@ class Piece:
     """
 
     trace_id: str
-    trace_ids: tuple[str, ...]
     standing: Standing
     start_ns: int
     end_ns: int | None
@@ -76,21 +75,20 @@ class Piece:
     origins: frozenset[str]
 
     @classmethod
-    def of(cls, trace_ids: Sequence[str], operations: Collection[Operation], *, running: bool = False) -> Piece:
-        """Describe the operations of one or several traces, at least one operation; the first trace gives the name."""
+    def of(cls, trace_id: str, operations: Collection[Operation]) -> Piece:
+        """Describe the operations of a trace that has ended, at least one."""
         span_ids = {each.span_id for each in operations}
         tops = [each for each in operations if each.parent_id not in span_ids]
         conversations = {conversation_of(each) for each in operations}
         origins = {link.trace_id for each in operations if each.links for link in each.links}
         last_ns = max(*(each.end_ns for each in operations), *(each.start_ns for each in operations))
         return cls(
-            trace_id=trace_ids[0],
-            trace_ids=tuple(trace_ids),
+            trace_id=trace_id,
             standing=_standing(tops, is_about_agents=any(each.kind is not OperationKind.OTHER for each in operations)),
             start_ns=min(each.start_ns for each in operations),
-            end_ns=None if running else last_ns,
+            end_ns=last_ns,
             conversations=frozenset(each for each in conversations if each is not None),
-            origins=frozenset(origins.difference(trace_ids)),
+            origins=frozenset(origins - {trace_id}),
         )
 
 
@@ -151,7 +149,7 @@ class _Set:
     def of(cls, piece: Piece) -> _Set:
         is_run = piece.standing is Standing.RUN
         origins = set(piece.origins) if piece.standing.is_fragment else set()
-        return cls(list(piece.trace_ids), [piece], origins, piece.start_ns, piece.end_ns, is_run)
+        return cls([piece.trace_id], [piece], origins, piece.start_ns, piece.end_ns, is_run)
 
     @classmethod
     def absent(cls, trace_id: str) -> _Set:
@@ -184,7 +182,7 @@ class _Sets:
     def of(cls, pieces: Iterable[Piece]) -> _Sets:
         of_trace: dict[str, _Set] = {}
         for piece in pieces:
-            of_trace.update(dict.fromkeys(piece.trace_ids, _Set.of(piece)))
+            of_trace[piece.trace_id] = _Set.of(piece)
         for origin in {origin for one in of_trace.values() for origin in one.origins}:
             of_trace.setdefault(origin, _Set.absent(origin))
         return cls(of_trace)
@@ -252,15 +250,15 @@ class _Sets:
     def _join_neighbours(self, pieces: Iterable[Piece]) -> None:
         """Join pieces that overlap or follow each other at once."""
         first, *rest = sorted(pieces, key=lambda each: (each.start_ns, each.trace_id))
-        end_ns, calls = first.end_ns, len(first.trace_ids)
+        end_ns, calls = first.end_ns, 1
         for piece in rest:
             follows = end_ns is None or piece.start_ns - end_ns <= MAX_CALL_GAP_NS
-            if follows and calls + len(piece.trace_ids) <= MAX_CALLS:
+            if follows and calls < MAX_CALLS:
                 self._join(self.of_trace[first.trace_id], self.of_trace[piece.trace_id])
                 end_ns = None if end_ns is None or piece.end_ns is None else max(end_ns, piece.end_ns)
-                calls += len(piece.trace_ids)
+                calls += 1
             else:
-                first, end_ns, calls = piece, piece.end_ns, len(piece.trace_ids)
+                first, end_ns, calls = piece, piece.end_ns, 1
 
     def _join(self, one: _Set, other: _Set) -> None:
         if one is not other:

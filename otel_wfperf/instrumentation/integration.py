@@ -70,6 +70,7 @@ class Integration(Protocol):
     def hooks(self) -> Mapping[str, Callable[[], Undo]]:
         """List what to do once a module has been imported; each hook returns how to take it back.
 
-        Name submodules: a hook on a package would run before the package is complete.
+        The hook of a submodule runs while its package is still being imported, which is early enough for what the
+        package imports from it later; that of a package runs once all of the package is there.
         """
         ...

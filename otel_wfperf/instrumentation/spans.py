@@ -136,7 +136,12 @@ class LeanSpan(Span, ReadableSpan):
             return
         # Whoever else sets some may choose names that OpenTelemetry does not know.
         is_named = all(attributes) and set(map(type, attributes)) <= {str}
-        self._put(clean(attributes) if is_named else BoundedAttributes(attributes=attributes))
+        if is_named:
+            self._put(clean(attributes))
+        else:
+            checked = BoundedAttributes(attributes=attributes)
+            self.dropped_attributes += checked.dropped
+            self._put(checked)
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Set one attribute."""

@@ -7,7 +7,7 @@ import pytest
 
 from otel_wfperf.assembly import Assembler, AssemblySettings, assemble
 from otel_wfperf.model import Execution, Link, Operation, OperationKind
-from tests.assembly.operations import op
+from tests.assembly.operations import START_NS, op
 from tests.assembly.test_stitching import TEAM, sent, taken, team, to, trace, woken
 
 LLM, TOOL, WORKFLOW = OperationKind.LLM, OperationKind.TOOL, OperationKind.WORKFLOW
@@ -264,3 +264,22 @@ def test_what_was_told_to_be_forgotten_takes_in_no_more() -> None:
 
     assert assembler.flush() == []
     assert assembler.dropped == {"too_late": 1}
+
+
+def test_what_a_run_has_taken_in_draws_nothing_else_into_it() -> None:
+    """Neither its later end nor its conversation is that of the run."""
+    operations = [
+        op("w", None, 0, 1000, kind=WORKFLOW, conversation="a", trace_id=trace(1)),
+        op("t", None, 500, 20_000, kind=TOOL, conversation="b", links=to(1, "w"), trace_id=trace(2)),
+        op("c", None, 19_000, 21_000, kind=LLM, conversation="a", trace_id=trace(3)),
+        op("d", None, 600, 22_000, kind=LLM, conversation="b", trace_id=trace(4)),
+    ]
+    assembler = Assembler()
+    handed_out = []
+    for second in range(60):
+        assembler.add([each for each in operations if each.end_ns == START_NS + second * S], now_ns=second * S)
+        handed_out += assembler.due(now_ns=second * S)
+
+    expected = [(trace(1), trace(2)), (trace(3),), (trace(4),)]
+    assert [each.trace_ids for each in handed_out] == [(trace(1),), *expected]
+    assert [each.trace_ids for each in assemble(operations)] == [expected[0], expected[2], expected[1]]

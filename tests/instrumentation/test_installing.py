@@ -98,13 +98,14 @@ def test_the_environment_chooses_integrations(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("integration", INTEGRATIONS, ids=lambda integration: integration.name)
-def test_every_integration_says_what_it_needs_and_hooks_submodules(integration: Integration) -> None:
+def test_every_integration_says_what_it_needs_and_which_modules_it_hooks(integration: Integration) -> None:
     assert integration.name.isidentifier()
     assert integration.requires
     for distribution, allowed in integration.requires.items():
         version_problem(distribution, allowed)
+    assert integration.hooks()
     for module in integration.hooks():
-        assert "." in module
+        assert all(part.isidentifier() for part in module.split("."))
 
 
 @pytest.mark.parametrize("allowed", [">=8,<100", ">=1", "<100", ">=8.3 , <100.2.1"])

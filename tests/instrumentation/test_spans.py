@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
@@ -40,18 +41,19 @@ def provider_with(processor: SpanProcessor, **arguments: Any) -> TracerProvider:
     return provider
 
 
-def described(span: ReadableSpan) -> dict[str, Any]:
-    """All that a span says, but for what is random."""
-    found: dict[str, Any] = json.loads(span.to_json())
-    del found["context"]
-    found["resource"] = None
-    scope = span.instrumentation_scope
-    found["scope"] = None if scope is None else (scope.name, scope.version)
-    found["dropped"] = (span.dropped_attributes, span.dropped_events, span.dropped_links)
-    for event in found["events"]:
-        event["timestamp"] = None
-        event["attributes"].pop("exception.stacktrace", None)
-    return found
+def described(span: ReadableSpan) -> Any:
+    """All that is sent of a span, but for what is random."""
+    [resource] = encode_spans([span]).resource_spans
+    resource.ClearField("resource")
+    [sent] = resource.scope_spans[0].spans
+    sent.ClearField("trace_id")
+    sent.ClearField("span_id")
+    for event in sent.events:
+        event.ClearField("time_unix_nano")
+        for attribute in event.attributes:
+            if attribute.key == "exception.stacktrace":
+                attribute.ClearField("value")
+    return resource
 
 
 OTHER = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1))
@@ -100,17 +102,15 @@ def test_as_many_attributes_and_events_fit_as_in_the_sdks() -> None:
     found = []
     for make in (lean_tracer, lambda provider, *_: provider.get_tracer("ours", "1")):
         ended = Ended()
-        span = make(provider_with(ended), "ours", "1").start_span("span")
+        span = make(provider_with(ended), "ours", "1").start_span("span", start_time=5)
         for number in range(200):
             span.set_attribute(f"key {number}", number)
             span.add_event(f"event {number}")
-        span.end()
+        span.end(9)
         found.append(described(ended.spans[0]))
 
-    for each in found:
-        each["start_time"] = each["end_time"] = None
     assert found[0] == found[1]
-    assert found[0]["dropped"] == (72, 72, 0)
+    assert found[0].scope_spans[0].spans[0].dropped_attributes_count == 72
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,11 @@ class AutoGenIntegration:
                 " `AUTOGEN_DISABLE_RUNTIME_TRACING` is `false` or the runtime was given a tracer provider. They quote"
                 " the messages."
             ),
+            (
+                "AutoGen's own spans of agents and tools, where ours take their place: they quote exceptions, and stay"
+                " current while the consumer of a stream has an item."
+            ),
+            "Beside OpenInference: model calls of clients other than OpenAI's, which it does not record.",
             "Runs over the distributed runtime (`GrpcWorkerAgentRuntime`): messages carry no context of ours there.",
             "Tools that a model asks for and nobody has: AutoGen answers without calling anything.",
         ),
