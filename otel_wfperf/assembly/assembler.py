@@ -225,9 +225,10 @@ class Assembler:
         for run in stitch(pieces):
             names = dict.fromkeys(by_trace[piece.trace_id].trace_id for piece in run)
             together = dict.fromkeys(name for each in names for name in (runs.get(each) or (each,)))
-            runs.update(dict.fromkeys(together, list(together)))
-        for names in {id(names): names for names in runs.values()}.values():
-            yield [by_trace[name] for name in names]
+            members = list(together)
+            runs.update({name: members for name in members})
+        for members in {id(each): each for each in runs.values()}.values():
+            yield [by_trace[name] for name in members]
 
     def _tied(self, trace: Gathering) -> Collection[Gathering]:
         """Collect all that is tied to a trace, directly or through others."""

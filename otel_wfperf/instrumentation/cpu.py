@@ -8,8 +8,8 @@ owner whenever that may change:
 * each step of an event loop: it belongs to the operation that is current in the context of its callback, so that tasks
   that take turns in one thread are told apart. Patched: ``asyncio.events.Handle._run`` (CPython 3.11 to 3.14) and, as
   its handles are not Python, ``uvloop.Loop.call_soon`` and ``call_soon_threadsafe`` (uvloop 0.23).
-* the first step of a task that begins at once (eager tasks of CPython 3.12 and later), after which the one that began it
-  goes on. Patched: ``create_task`` of the event loops.
+* the first step of a task that begins at once (eager tasks of CPython 3.12 and later), after which the one that began
+  it goes on. Patched: ``create_task`` of the event loops.
 * work for a ``ThreadPoolExecutor``, which belongs to the operation that submitted it. Patched: ``submit``.
 
 Under trio and gevent, which take turns without any of these, nothing is charged.

@@ -34,8 +34,8 @@ SCHEDULE_DELAY_MS: Final = 1_000
 # Source: OpenTelemetry specification, defaults of the batching processor.
 MAX_QUEUE_SPANS: Final = 2_048
 MAX_BATCH_SPANS: Final = 512
-# Chosen: to wake a thread costs 50 µs, shared by so many spans; they keep some 100 kB of the program alive meanwhile.
-_ENCODED_TOGETHER: Final = 64
+# Chosen: waking a thread costs 50 µs, and what it does is slow at first; shared by so many spans, neither matters.
+_ENCODED_TOGETHER: Final = 256
 # Chosen: nothing of the program is kept alive for longer, whatever the schedule.
 _ENCODED_AFTER_S: Final = 1.0
 # Source: as the SDK's provider.

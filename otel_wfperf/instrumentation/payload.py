@@ -5,23 +5,20 @@ Work is bounded: what does not fit is left out, and then no claim is made.
 
 from __future__ import annotations
 
-from base64 import b64encode
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from struct import pack
 from typing import Any, Final
 
 from opentelemetry.trace import Span
 
 from otel_wfperf import semconv
-from otel_wfperf.analysis.fragments import CLASS_BITS, SAMPLE_SIZES, FragmentClass
-from otel_wfperf.conventions.content import content_hash, fragments_of
+from otel_wfperf.conventions.content import content_hash
 from otel_wfperf.instrumentation.describing import describe
 from otel_wfperf.instrumentation.failures import count_failure
+from otel_wfperf.instrumentation.fragmenting import Fragments, fragments_of_text, packed, sampled
 from otel_wfperf.instrumentation.walk import MAX_CHARS, MAX_VALUES, Known, Payload, ReadMessage, canonical_json, read
 
-__all__ = ["MAX_CHARS", "MAX_VALUES", "ContentReader", "Payload", "hash_of", "packed", "read", "sampled"]
+__all__ = ["MAX_CHARS", "MAX_VALUES", "ContentReader", "Payload", "hash_of", "read"]
 
 # Chosen: looking for fragments in this much new text takes about 3 ms, once per phase or tool call.
 MAX_NEW_CHARS: Final = 16_384
@@ -30,11 +27,6 @@ _MAX_KNOWN_TEXTS: Final = 4_096
 _MAX_MESSAGE_CHARS: Final = 4_000_000
 # Chosen: hashing less takes no longer than looking it up.
 _LONG_CHARS: Final = 1_000
-_NO_FRAGMENTS: Final[frozenset[int]] = frozenset()
-_SMALLEST_SAMPLE: Final = min(SAMPLE_SIZES.values())
-# Lowest and highest fragment and the size of the sample of each class: the class is in the bits above the hash, so that
-# each is one piece of what is sorted.
-_CLASSES: Final = [(int(kind) << CLASS_BITS, int(kind) + 1 << CLASS_BITS, SAMPLE_SIZES[kind]) for kind in FragmentClass]
 # What a node that changes nothing returns.
 _NOTHING: Final[Sequence[Any]] = ({}, [], None)
 _HASHES_OF_NOTHING: Final = {type(each): content_hash(each) for each in _NOTHING}
@@ -52,7 +44,7 @@ class ContentReader:
 
     def __init__(self) -> None:
         """Know no text yet."""
-        self._known: dict[tuple[int, int, bool], frozenset[int]] = {}
+        self._known: dict[tuple[int, int], Fragments] = {}
         # Texts of the latest input with what was found: most nodes of a graph are given what the one before them was.
         self._latest: tuple[Sequence[str], dict[str, Any]] = ((), {})
         self._seen = Known()
@@ -174,18 +166,18 @@ class ContentReader:
         Args:
             texts: What somebody said.
             max_new_chars: Most text to look for fragments in (characters).
-            searched: Whether shorter results are to be found in them.
+            searched: Whether results are to be found in them, or they are results.
         """
         samples: list[frozenset[int]] = []
         for text in texts:
-            key = (hash(text), len(text), searched)
-            sample = self._known.get(key)
-            if sample is None:
+            key = (hash(text), len(text))
+            found = self._known.get(key)
+            if found is None:
                 max_new_chars -= len(text)
                 if max_new_chars < 0:
                     break
-                sample = self._known[key] = fragments_of((text,), searched=searched)
-            samples.append(sample)
+                found = self._known[key] = fragments_of_text(text)
+            samples.append(found.searched if searched else found.result)
         while len(self._known) > _MAX_KNOWN_TEXTS:
             self._known.pop(next(iter(self._known)), None)
         return samples
@@ -205,24 +197,3 @@ def hash_of(canonical: object) -> str:
 def _attribute(name: str, samples: Sequence[frozenset[int]]) -> dict[str, Any]:
     text = packed(sampled(samples))
     return {name: text} if text else {}
-
-
-def sampled(samples: Iterable[frozenset[int]]) -> list[int]:
-    """Sample the fragments of several texts, sorted: what ``merged`` finds, in a fifth of its time."""
-    fragments = sorted(_NO_FRAGMENTS.union(*samples))
-    if len(fragments) <= _SMALLEST_SAMPLE:
-        return fragments
-    kept: list[int] = []
-    for lowest, highest, size in _CLASSES:
-        start, end = bisect_left(fragments, lowest), bisect_left(fragments, highest)
-        kept += fragments[start : min(start + size, end)]
-    return kept
-
-
-def packed(fragments: Sequence[int]) -> str:
-    """Write sorted fragments as ``analysis.fragments.packed`` does, in a fifth of its time."""
-    wide = pack(f">{len(fragments)}Q", *fragments)
-    narrow = bytearray(5 * len(fragments))
-    for place in range(5):
-        narrow[place::5] = wide[place + 3 :: 8]
-    return b64encode(narrow).decode()

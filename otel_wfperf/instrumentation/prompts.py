@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple
 
 from otel_wfperf import semconv
 from otel_wfperf.conventions.content import size_bytes
-from otel_wfperf.instrumentation.payload import ContentReader, packed, read, sampled
+from otel_wfperf.instrumentation.fragmenting import packed, sampled
+from otel_wfperf.instrumentation.payload import ContentReader, read
 
 # Chosen: more than any context window holds today (1 million tokens), so prompts are hashed whole.
 _MAX_PROMPT_CHARS: Final = 4_000_000

@@ -255,7 +255,8 @@ def test_uninstrumenting_restores_the_program_and_leaves_no_thread_that_watches_
         from opentelemetry import trace
 
         def patched():
-            return (asyncio.Handle._run, asyncio.BaseEventLoop.create_task, concurrent.futures.ThreadPoolExecutor.submit)
+            pool = concurrent.futures.ThreadPoolExecutor
+            return (asyncio.Handle._run, asyncio.BaseEventLoop.create_task, pool.submit)
 
         def watching():
             names = {{"otel-wfperf-live", "otel-wfperf-resources"}}

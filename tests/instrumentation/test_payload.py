@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from otel_wfperf import semconv
-from otel_wfperf.analysis import fragments
 from otel_wfperf.analysis.fragments import SAMPLE_SIZES, merged, shares_content, unpacked
 from otel_wfperf.conventions.content import content_hash, fragments_of
-from otel_wfperf.instrumentation.payload import MAX_CHARS, MAX_VALUES, ContentReader, hash_of, packed, read, sampled
+from otel_wfperf.instrumentation.payload import MAX_CHARS, MAX_VALUES, ContentReader, hash_of, read
 from otel_wfperf.instrumentation.walk import Known
 
 JSON = st.recursive(
@@ -149,12 +148,6 @@ def test_of_a_large_state_only_a_part_is_read() -> None:
 @given(JSON)
 def test_a_hash_is_that_of_the_sidecar(value: Any) -> None:
     assert hash_of(value) == content_hash(value)
-
-
-@given(st.lists(st.frozensets(st.integers(0, 3 * 2**32 - 1), max_size=90), max_size=6))
-def test_fragments_are_sampled_and_packed_as_in_the_sidecar(samples: list[frozenset[int]]) -> None:
-    assert frozenset(sampled(samples)) == merged(samples)
-    assert packed(sampled(samples)) == fragments.packed(merged(samples))
 
 
 LISTS = st.lists(st.text(max_size=5), max_size=20) | st.lists(st.floats(allow_nan=False) | st.text(), max_size=20)

@@ -63,7 +63,7 @@ def test_something_else_is_refused() -> None:
     ("off_s", "observed", "expected_s"),
     [(0, True, 990), (4, True, 994), (300, True, 990), (-300, True, 990), (300, False, 1290)],
 )
-def test_starts_by_a_clock_that_differs_are_moved_to_ours(off_s: int, observed: bool, expected_s: int) -> None:
+def test_starts_by_a_clock_that_differs_are_moved_to_ours(off_s: int, *, observed: bool, expected_s: int) -> None:
     """Ten seconds before it was said that it runs."""
     request = ExportLogsServiceRequest()
     record = (
