@@ -226,7 +226,7 @@ class Assembler:
             names = dict.fromkeys(by_trace[piece.trace_id].trace_id for piece in run)
             together = dict.fromkeys(name for each in names for name in (runs.get(each) or (each,)))
             members = list(together)
-            runs.update({name: members for name in members})
+            runs.update(dict.fromkeys(members, members))
         for members in {id(each): each for each in runs.values()}.values():
             yield [by_trace[name] for name in members]
 
