@@ -357,6 +357,22 @@ def test_an_agent_of_langchain_is_an_agent_alone_and_inside_a_node(recorded: Rec
         assert {attributes_of(span)["gen_ai.agent.name"] for span in recorded.all(name)} == {"researcher"}
 
 
+def test_steps_of_an_agent_leave_its_content_to_the_calls_in_them(recorded: Recorded) -> None:
+    agents = pytest.importorskip("langchain.agents")
+    script = iter([asks_for("a long and unusual query"), answer("done")])
+    researcher = agents.create_agent(ScriptedModel(messages=script), [search], name="researcher")
+    outer: Any = StateGraph(MessagesState).add_node("outer", researcher).add_edge(START, "outer").compile(name="g")
+    outer.invoke({"messages": [HumanMessage("go")]})
+
+    for name in ("phase model", "phase tools"):
+        for span in recorded.all(name):
+            assert not any(key.startswith(("wfperf.input", "wfperf.output")) for key in attributes_of(span))
+    assert "wfperf.input.fragments" in recorded.attributes("phase outer")
+    assert "wfperf.output.fragments" in recorded.attributes("execute_tool search")
+    for span in recorded.all("chat scripted-1"):
+        assert "wfperf.input.fragments" in attributes_of(span)
+
+
 @pytest.mark.filterwarnings("ignore:create_react_agent has been moved")
 def test_a_prebuilt_agent_without_a_name_is_named_by_its_node(recorded: Recorded) -> None:
     from langgraph.prebuilt import create_react_agent

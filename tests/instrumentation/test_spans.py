@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from otel_wfperf import agent, phase, tool, workflow
 from otel_wfperf.instrumentation import tracing
 from otel_wfperf.instrumentation.failures import failure_counts
+from otel_wfperf.instrumentation.installing import instrumented
 from otel_wfperf.instrumentation.spans import LeanSpan, lean_tracer
 
 
@@ -231,3 +232,46 @@ def test_operations_by_hand_are_recorded_with_them_as_with_the_sdks(lean: Ended)
     parent = spans["phase p"].parent
     assert parent is not None
     assert parent.span_id == outermost.span.get_span_context().span_id
+
+
+def graph_of_a_loop() -> Any:
+    """An agent that calls a tool twice, inside a graph with branches."""
+    graphs = pytest.importorskip("tests.instrumentation.graphs")
+    loops = pytest.importorskip("tests.instrumentation.test_langchain_models")
+    from langgraph.graph import END, START, MessagesState, StateGraph
+
+    script = iter([loops.asks_for("a", "b"), loops.answer("what was found")])
+    agents = pytest.importorskip("langchain.agents")
+    researcher = agents.create_agent(loops.ScriptedModel(messages=script), [loops.search], name="researcher")
+    graph: Any = StateGraph(MessagesState)
+    graph.add_node("researcher", researcher)
+    graph.add_node("report", lambda _state: {"messages": [str(graphs.SYNC.invoke({"seen": []}))]})
+    graph.add_edge(START, "researcher").add_edge("researcher", "report").add_edge("report", END)
+    return graph.compile(name="outer")
+
+
+def test_langgraph_is_recorded_with_them_as_with_the_sdks(monkeypatch: pytest.MonkeyPatch) -> None:
+    integrations = pytest.importorskip("otel_wfperf.instrumentation.integrations.langgraph")
+    found = []
+    for make in (lean_tracer, lambda provider, *_: provider.get_tracer("ours", "1")):
+        ended = Ended()
+        monkeypatch.setattr(tracing, "_tracing", SimpleNamespace(tracer=make(provider_with(ended), "ours", "1")))
+        with instrumented(integrations.LangGraphIntegration()):
+            graph_of_a_loop().invoke({"messages": ["look for it"]})
+        names = {span.context.span_id: span.name for span in ended.spans if span.context}
+        found.append(
+            sorted(
+                (span.name, names.get(span.parent.span_id) if span.parent else None, repr(stable(span)))
+                for span in ended.spans
+            )
+        )
+
+    assert len(found[0]) == 17
+    assert found[0] == found[1]
+
+
+def stable(span: ReadableSpan) -> dict[str, Any]:
+    """The attributes, but for what the machine decides."""
+    measured = ("wfperf.cpu.", "wfperf.memory.", "wfperf.event_loop.", "wfperf.spans.")
+    given = sorted((span.attributes or {}).items())
+    return {key: value for key, value in given if not key.startswith(measured)}
