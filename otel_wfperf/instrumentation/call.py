@@ -88,6 +88,9 @@ class Call(Facts):
         Not kept: it leads back here, and only the garbage collector, whose runs cost the program more than all of
         this, could free such a circle.
         """
+        if self.span is trace.INVALID_SPAN:
+            # It could not be recorded: what the program has current stays so.
+            return Context({**self._around, _CALL_KEY: self})
         return Context({**self._around, _SPAN_KEY: self.span, _CALL_KEY: self})
 
     def end(

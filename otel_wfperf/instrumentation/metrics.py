@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import time
+from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Lock, RLock
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -60,6 +61,15 @@ class Finished(NamedTuple):
     def attribute(self, name: str) -> Any:
         """Look up a span attribute; None = not given."""
         return self.end.get(name, self.start.get(name))
+
+
+class _Value(NamedTuple):
+    """One value for a histogram; the context is that of :class:`Finished`."""
+
+    metric: semconv.MetricName
+    value: float
+    attributes: tuple[tuple[str, Any], ...]
+    context: Context | SpanContext
 
 
 class WorkflowMetrics:
@@ -132,29 +142,46 @@ class WorkflowMetrics:
             self.use_meter_provider()
         # Counters are summed here first: adding to an instrument costs more than all the rest.
         sums: _Sums = Counter()
+        values: list[_Value] = []
         for _ in range(min(limit, len(self._waiting))):
             entry = self._waiting.popleft()
             # A label that no meter takes, such as a list, must not cost the other entries.
             with failures_counted("metrics.record"):
-                self._record(entry, sums)
+                self._record(entry, sums, values)
+        self._record_values(values)
         for (name, attributes_key), total in sums.items():
             with failures_counted("metrics.record"):
                 self._instruments[name].add(total, dict(attributes_key))
 
-    def _record(self, entry: Finished | tuple[semconv.MetricName, Mapping[str, Any]], sums: _Sums) -> None:
+    def _record(
+        self, entry: Finished | tuple[semconv.MetricName, Mapping[str, Any]], sums: _Sums, values: list[_Value]
+    ) -> None:
         if not isinstance(entry, Finished):
             sums[entry[0].name, tuple(entry[1].items())] += 1
             return
-        context = entry.context
-        if isinstance(context, SpanContext):
-            context = trace.set_span_in_context(trace.NonRecordingSpan(context), _NOWHERE)
         for metric, value, attributes in _measurements(entry):
             if entry.error_type is not None and semconv.ERROR_TYPE in metric.attributes:
                 attributes[semconv.ERROR_TYPE] = entry.error_type
             if metric.instrument == "histogram":
-                self._instruments[metric.name].record(value, attributes, context)
+                values.append(_Value(metric, value, tuple(attributes.items()), entry.context))
             else:
                 sums[metric.name, tuple(attributes.items())] += value  # type: ignore[assignment]  # seconds, too
+
+    def _record_values(self, values: Sequence[_Value]) -> None:
+        """Record what histograms are made of.
+
+        A histogram keeps one exemplar for each bucket, the last one. The others are recorded without their span,
+        which halves the cost.
+        """
+        last: dict[Any, _Value] = {}
+        for each in values:
+            with failures_counted("metrics.record"):
+                last[each.metric.name, each.attributes, bisect_left(each.metric.buckets, each.value)] = each
+        exemplars = set(map(id, last.values()))
+        for each in values:
+            with failures_counted("metrics.record"):
+                context = _context(each.context) if id(each) in exemplars else _NOWHERE
+                self._instruments[each.metric.name].record(each.value, dict(each.attributes), context)
 
     def _observe(self, meter: Meter) -> None:
         observed: dict[semconv.MetricName, _Observe] = {
@@ -290,6 +317,12 @@ def _model_measurements(operation: Finished) -> Iterator[tuple[semconv.MetricNam
             context_tokens,
             _known({semconv.AGENT_NAME: operation.agent, semconv.REQUEST_MODEL: model}),
         )
+
+
+def _context(given: Context | SpanContext) -> Context:
+    if isinstance(given, SpanContext):
+        return trace.set_span_in_context(trace.NonRecordingSpan(given), _NOWHERE)
+    return given
 
 
 def _wait_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:

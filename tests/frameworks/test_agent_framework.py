@@ -179,7 +179,7 @@ async def test_an_exception_passes_unchanged_and_fails_executor_and_run(recordin
 
     assert caught.value is error
     assert (
-        recording.tree()
+        tree(recording.execution(), hide=NO_WAITS)
         == """\
 workflow w [error=KeyError]
   phase fails [error=KeyError step=1 group=step 1 after=nothing]"""
@@ -199,7 +199,7 @@ async def test_a_dropped_stream_ends_the_run_without_an_error(recording: Recordi
         await asyncio.sleep(0)
 
     assert {span.status.status_code for span in recording.spans} == {StatusCode.UNSET}
-    assert recording.tree().startswith("workflow research\n  phase split")
+    assert tree(recording.execution(), hide=NO_WAITS).startswith("workflow research\n  phase split")
 
 
 async def test_a_cancelled_run_ends_everything_without_an_error(recording: Recording) -> None:

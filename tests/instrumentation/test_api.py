@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
 from otel_wfperf import agent, attach, context, current_operation, phase, tool, wait, workflow
@@ -336,3 +338,19 @@ def test_equal_arguments_of_a_tool_have_equal_hashes_and_no_text(recorded: Recor
 def test_a_forgotten_name_is_refused_with_the_next_step(make: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match=rf"{make.__name__}: the name must be a str, not function; write"):
         make(plain)
+
+
+def test_an_operation_that_cannot_be_recorded_leaves_the_program_s_own_span_current(
+    exporter: InMemorySpanExporter, user_span: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("ours")
+
+    exporter.clear()
+    monkeypatch.setattr("otel_wfperf.instrumentation.api.start_call", fail)
+    with user_span("outer") as outer, phase("draft"):
+        assert trace.get_current_span() is outer
+        with user_span("inner"):
+            pass
+
+    assert Recorded(exporter).trees() == [Tree("outer", (Tree("inner"),))]

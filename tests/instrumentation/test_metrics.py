@@ -133,6 +133,17 @@ def test_the_exemplar_of_a_measurement_is_its_span(collect: Collect, recorded: R
     assert [exemplar.span_id for exemplar in point.exemplars] == [span.context.span_id if span.context else 0]
 
 
+def test_each_bucket_has_the_last_span_that_fell_into_it_as_its_exemplar(collect: Collect, recorded: Recorded) -> None:
+    for duration_s in (0.05, 0.05, 0.3, 50.0, 0.3):
+        call = start_call("phase", "draft", span_name="phase draft", attributes={}, start_ns=10**18)
+        call.end(end_ns=10**18 + int(duration_s * 1e9))
+    [point] = collect()["wfperf.phase.duration"]
+
+    ids = [span.context.span_id for span in recorded.spans if span.context]
+    assert {exemplar.span_id for exemplar in point.exemplars} == {ids[1], ids[3], ids[4]}
+    assert (point.count, point.sum) == (5, pytest.approx(50.7))
+
+
 @pytest.mark.usefixtures("recorded")
 def test_what_waits_is_bounded_where_nobody_collects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics_module, "_MAX_WAITING", 10)
