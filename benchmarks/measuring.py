@@ -3,53 +3,73 @@
 from __future__ import annotations
 
 import gc
+import math
 import resource
 import statistics
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.recorders import RECORDERS
 from benchmarks.workloads import WORKLOADS, build_chain, documents_state
 
-WARM_UP_RUNS: Final = 5
+WARM_UP_RUNS: Final = 10
+# Of the warm-up, those that tell how long a run takes.
+_TYPICAL_RUNS: Final = 3
 # Long enough for caches, queues and the allocator to be as they stay.
 SETTLED_RUNS: Final = 1_000
 GROWTH_NODES: Final = 5
 _PAGE_BYTES: Final = resource.getpagesize()
 
 
-def measure(recorder: str, workload: str, *, size_bytes: int, runs: int) -> dict[str, float]:
+def measure(recorder: str, workload: str, *, size_bytes: int, runs: int, seconds: float) -> dict[str, float]:
     """Time some runs (milliseconds for each run).
 
+    Args:
+        recorder: Name of the recorder.
+        workload: Name of the workload.
+        size_bytes: Text in the state of each run (bytes).
+        runs: How many runs at least.
+        seconds: For how long at least: what a recorder does only at first, or once in a second, must not decide.
+
     Returns:
+        ``runs``: Runs, with those of the warm-up (count).
         ``run_ms``: Median wall time of a run.
         ``wall_ms``: Wall time of all runs and of sending what they recorded, divided by their number.
         ``cpu_ms``: The same of CPU time, of all threads of the process.
     """
     flush = RECORDERS[recorder].start()
     graph = WORKLOADS[workload].build()
-    states = [WORKLOADS[workload].state(size_bytes, run) for run in range(WARM_UP_RUNS + runs)]
-    for given in states[:WARM_UP_RUNS]:
-        graph.invoke(given)
+    states = [WORKLOADS[workload].state(size_bytes, run) for run in range(WARM_UP_RUNS)]
+    warm_up_s = timed(graph, states)
     if RECORDERS[recorder].is_heard:
         flush()
-    times_s = []
+    runs = max(runs, math.ceil(seconds / statistics.median(warm_up_s[-_TYPICAL_RUNS:])))
+    states = [WORKLOADS[workload].state(size_bytes, WARM_UP_RUNS + run) for run in range(runs)]
     cpu_start_s, wall_start_s = time.process_time(), time.perf_counter()
-    for given in states[WARM_UP_RUNS:]:
-        start_s = time.perf_counter()
-        graph.invoke(given)
-        times_s.append(time.perf_counter() - start_s)
+    times_s = timed(graph, states)
     if RECORDERS[recorder].is_heard:
         # Without a receiver this waits for time limits, which is nobody's cost.
         flush()
     wall_s, cpu_s = time.perf_counter() - wall_start_s, time.process_time() - cpu_start_s
     return {
+        "runs": WARM_UP_RUNS + runs,
         "run_ms": statistics.median(times_s) * 1000,
         "wall_ms": wall_s * 1000 / runs,
         "cpu_ms": cpu_s * 1000 / runs,
     }
+
+
+def timed(graph: Any, states: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Run a graph with each state; return how long each took (seconds)."""
+    times_s = []
+    for given in states:
+        start_s = time.perf_counter()
+        graph.invoke(given)
+        times_s.append(time.perf_counter() - start_s)
+    return times_s
 
 
 def measure_growth(recorder: str, *, runs: int) -> dict[str, float]:

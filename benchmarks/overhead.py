@@ -4,7 +4,7 @@ Examples:
   python -m benchmarks.overhead                        all of it: about 20 minutes
   python -m benchmarks.overhead --write docs/overhead.md
   python -m benchmarks.overhead --workload chain --size 200 --growth-runs 0
-  python -m benchmarks.overhead --rounds 1 --runs 3 --growth-runs 0 --workload agent
+  python -m benchmarks.overhead --rounds 1 --seconds 0.2 --growth-runs 0 --workload agent
 
 Each measurement is a fresh process; within a round the order is shuffled, so that a machine that gets slower does so
 for all. Compare ratios: times of two machines differ. "best" is the fastest round, which disturbances touch least.
@@ -26,7 +26,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from benchmarks.measuring import GROWTH_NODES, SETTLED_RUNS, WARM_UP_RUNS, measure, measure_growth
+from benchmarks.measuring import GROWTH_NODES, SETTLED_RUNS, measure, measure_growth
 from benchmarks.receiver import Receiver, receiver
 from benchmarks.recorders import BY_HAND, INSTRUMENTORS, NOTHING, RECORDERS, WFPERF, WFPERF_UNHEARD, Recorder
 from benchmarks.workloads import WORKLOADS, Workload
@@ -101,14 +101,15 @@ def measure_all(options: argparse.Namespace, recorders: Sequence[Recorder]) -> d
                 tell(f"round {number + 1} of {options.rounds}: {workload}, {size:,} B, {name}")
                 cell = cells[workload, size, name]
                 arguments = ["--workload", workload, "--size", str(size), "--runs", str(options.runs)]
+                arguments += ["--seconds", str(options.seconds)]
                 cell.rounds.append(fresh_process(RECORDERS[name], received.url, arguments))
-                note_spans(cell, RECORDERS[name], WORKLOADS[workload], received, runs=options.runs)
+                note_spans(cell, RECORDERS[name], WORKLOADS[workload], received)
     return cells
 
 
-def note_spans(cell: Cell, recorder: Recorder, workload: Workload, received: Receiver, *, runs: int) -> None:
+def note_spans(cell: Cell, recorder: Recorder, workload: Workload, received: Receiver) -> None:
     """Note how many spans came; a recorder that did not record must not look cheap."""
-    spans = received.take_spans() / (runs + WARM_UP_RUNS)
+    spans = received.take_spans() / cell.rounds[-1]["runs"]
     if not recorder.is_heard:
         return
     expected = sum(1 if what == "workflow" else int(getattr(workload, what)) for what in recorder.records)
@@ -205,9 +206,9 @@ def page(body: str, options: argparse.Namespace) -> str:
 
 Programs of LangGraph whose nodes do nothing and whose model answers at once, so that all of the time is LangGraph's
 own and the recorder's. The figures are what recording adds to each node: medians of {options.rounds} rounds of
-{options.runs} runs, each a fresh process, in shuffled order, with the time to send what was recorded. CPU time is that
-of all threads. Everybody sends OTLP over HTTP to a receiver on the same machine, in batches; otel-wfperf sends metrics
-besides spans, the others spans alone. "By hand" is a callback handler that writes one span for each node, model call
+at least {options.runs} runs and {options.seconds:g} s, each a fresh process, in shuffled order, with the time to send
+what was recorded. CPU time is that of all threads. Everybody sends OTLP over HTTP to a receiver on the same machine, in
+batches; otel-wfperf sends metrics and start events besides spans, the others spans alone. "By hand" is a callback handler that writes one span for each node, model call
 and tool call, with three attributes and no content: less cannot be recorded. The official genai instrumentation
 records no nodes.
 
@@ -241,7 +242,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks.overhead", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=6, help="fresh processes of each measurement (default: 6)")
-    parser.add_argument("--runs", type=int, default=40, help="timed runs in each process (default: 40)")
+    parser.add_argument("--runs", type=int, default=20, help="timed runs in each process, at least (default: 20)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for how long, at least (seconds; default: 2)")
     parser.add_argument("--workload", action="append", choices=WORKLOADS, help="one of them; default: all")
     parser.add_argument("--size", action="append", type=int, help="bytes of state; default: 200 and 200000")
     parser.add_argument(
@@ -261,7 +263,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parsed(arguments)
     if options.measure and options.is_sized:
         [workload], [size] = options.workload, options.size
-        print(json.dumps(measure(options.measure, workload, size_bytes=size, runs=options.runs)))
+        given = {"size_bytes": size, "runs": options.runs, "seconds": options.seconds}
+        print(json.dumps(measure(options.measure, workload, **given)))
         return
     if options.measure:
         print(json.dumps(measure_growth(options.measure, runs=options.growth_runs)))

@@ -22,6 +22,8 @@ _WORD: Final = re.compile(r"\w+")
 _SHINGLE: Final = re.compile(rb"(?<![^ ])(?=(.{12}))", re.DOTALL)
 _SHORT: Final = FragmentClass.SHORT << CLASS_BITS
 _SHINGLES: Final = FragmentClass.SHINGLE << CLASS_BITS
+# Chosen: a question or a short answer.
+_SHORT_CHARS: Final = 200
 _NO_FRAGMENTS: Final[frozenset[int]] = frozenset()
 _SMALLEST_SAMPLE: Final = min(SAMPLE_SIZES.values())
 # Lowest and highest fragment and the size of the sample of each class: the class is in the bits above the hash, so that
@@ -30,39 +32,52 @@ _CLASSES: Final = [(int(kind) << CLASS_BITS, int(kind) + 1 << CLASS_BITS, SAMPLE
 
 
 class Fragments(NamedTuple):
-    """What identifies one text.
+    """What identifies one text; None = not looked for.
 
     Attributes:
         result: When somebody produced it.
         searched: When results are looked for in it.
     """
 
-    result: frozenset[int]
-    searched: frozenset[int]
+    result: frozenset[int] | None
+    searched: frozenset[int] | None
 
 
-def fragments_of_text(text: str) -> Fragments:
-    """Find the fragments of one text for both uses; see ``conventions.content.fragments_of``."""
+def fragments_of_text(text: str, *, searched: bool) -> Fragments:
+    """Find the fragments of one text; see ``conventions.content.fragments_of``.
+
+    Of a short text those for the other use are found, too: for so little to look at, that costs almost nothing.
+    """
+    is_short = len(text) <= _SHORT_CHARS
     if len(text) > HEAD_CHARS + TAIL_CHARS:
-        return Fragments(fragments_of((text,), searched=False), fragments_of((text,), searched=True))
+        found = fragments_of((text,), searched=searched)
+        return Fragments(None, found) if searched else Fragments(found, None)
     stripped = text.strip()
     if not stripped:
         return Fragments(_NO_FRAGMENTS, _NO_FRAGMENTS)
     joined = " ".join(_WORD.findall(stripped)).encode(errors="replace")
-    both = {crc32(stripped.encode(errors="replace"))}  # class WHOLE is 0
+    both = [crc32(stripped.encode(errors="replace"))]  # class WHOLE is 0
     if len(joined) >= SHINGLE_BYTES:
         hashes = sorted(set(map(crc32, set(_SHINGLE.findall(joined)))))
-        both.update([each + _SHINGLES for each in hashes[: SAMPLE_SIZES[FragmentClass.SHINGLE]]])
-        result = frozenset(both)
-    elif len(joined) >= MIN_SHORT_BYTES and joined.count(b" ") < 2:
-        result = frozenset((*both, crc32(joined) + _SHORT))
-    else:
-        result = frozenset(both)
+        both += [each + _SHINGLES for each in hashes[: SAMPLE_SIZES[FragmentClass.SHINGLE]]]
+    return Fragments(
+        frozenset((*both, *_own(joined))) if is_short or not searched else None,
+        frozenset((*both, *_short_runs(joined))) if is_short or searched else None,
+    )
+
+
+def _own(joined: bytes) -> Sequence[int]:
+    """Return the fragment that a short result is as a whole."""
+    is_short = MIN_SHORT_BYTES <= len(joined) < SHINGLE_BYTES and joined.count(b" ") < 2
+    return (crc32(joined) + _SHORT,) if is_short else ()
+
+
+def _short_runs(joined: bytes) -> Sequence[int]:
+    """Return what short results would be found by: every run of one or two short words."""
     words = joined.split(b" ")
     runs = {*words, *map(b" ".join, pairwise(words))}
-    short = sorted({crc32(run) for run in runs if MIN_SHORT_BYTES <= len(run) < SHINGLE_BYTES})
-    both.update([each + _SHORT for each in short[: SAMPLE_SIZES[FragmentClass.SHORT]]])
-    return Fragments(result, frozenset(both))
+    hashes = sorted({crc32(run) for run in runs if MIN_SHORT_BYTES <= len(run) < SHINGLE_BYTES})
+    return [each + _SHORT for each in hashes[: SAMPLE_SIZES[FragmentClass.SHORT]]]
 
 
 def sampled(samples: Iterable[frozenset[int]]) -> list[int]:

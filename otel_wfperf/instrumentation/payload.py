@@ -23,6 +23,7 @@ __all__ = ["MAX_CHARS", "MAX_VALUES", "ContentReader", "Payload", "hash_of", "re
 # Chosen: looking for fragments in this much new text takes about 3 ms, once per phase or tool call.
 MAX_NEW_CHARS: Final = 16_384
 _MAX_KNOWN_TEXTS: Final = 4_096
+_UNKNOWN: Final = Fragments(None, None)
 # Chosen: more than any context window holds today (1 million tokens), so that prompts are hashed whole.
 _MAX_MESSAGE_CHARS: Final = 4_000_000
 # Chosen: hashing less takes no longer than looking it up.
@@ -171,13 +172,16 @@ class ContentReader:
         samples: list[frozenset[int]] = []
         for text in texts:
             key = (hash(text), len(text))
-            found = self._known.get(key)
-            if found is None:
+            known = self._known.get(key, _UNKNOWN)
+            sample = known.searched if searched else known.result
+            if sample is None:
                 max_new_chars -= len(text)
                 if max_new_chars < 0:
                     break
-                found = self._known[key] = fragments_of_text(text)
-            samples.append(found.searched if searched else found.result)
+                found = fragments_of_text(text, searched=searched)
+                known = self._known[key] = Fragments(found.result or known.result, found.searched or known.searched)
+                sample = (known.searched if searched else known.result) or frozenset()
+            samples.append(sample)
         while len(self._known) > _MAX_KNOWN_TEXTS:
             self._known.pop(next(iter(self._known)), None)
         return samples

@@ -25,7 +25,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_recorder_records_what_it_says_and_those_that_are_missing_are_named() -> None:
-    done = run("--rounds", "1", "--runs", "3", "--workload", "agent", "--size", "200", "--growth-runs", "0")
+    done = run(
+        "--rounds", "1", "--runs", "3", "--seconds", "0", "--workload", "agent", "--size", "200", "--growth-runs", "0"
+    )
 
     assert done.returncode == 0, done.stderr
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
@@ -50,8 +52,8 @@ def test_no_two_runs_are_given_the_same_text() -> None:
 
 
 def test_the_page_says_how_it_was_made() -> None:
-    text = page("TABLES", parsed(["--rounds", "3", "--runs", "7"]))
+    text = page("TABLES", parsed(["--rounds", "3", "--runs", "7", "--seconds", "1.5"]))
 
     assert "python -m benchmarks.overhead --write docs/overhead.md" in text
-    assert "medians of 3 rounds of\n7 runs" in text
+    assert "medians of 3 rounds of\nat least 7 runs and 1.5 s" in text
     assert text.endswith("TABLES")
