@@ -208,9 +208,10 @@ Programs of LangGraph whose nodes do nothing and whose model answers at once, so
 own and the recorder's. The figures are what recording adds to each node: medians of {options.rounds} rounds of
 at least {options.runs} runs and {options.seconds:g} s, each a fresh process, in shuffled order, with the time to send
 what was recorded. CPU time is that of all threads. Everybody sends OTLP over HTTP to a receiver on the same machine, in
-batches; otel-wfperf sends metrics and start events besides spans, the others spans alone. "By hand" is a callback handler that writes one span for each node, model call
-and tool call, with three attributes and no content: less cannot be recorded. The official genai instrumentation
-records no nodes.
+batches, after every 20 runs at the latest, as the SDK's queues lose spans otherwise; otel-wfperf records metrics and
+sends start events besides spans, the others spans alone. "By hand" is a callback handler that writes one span for each
+node, model call and tool call, with three attributes and no content: less cannot be recorded. The official genai
+instrumentation records no nodes.
 
 The state of 200,000 B is a hundred documents of 2,000 B; of the agent it is the user's message. No two runs have the
 same text, so that nothing is remembered from one to the next.

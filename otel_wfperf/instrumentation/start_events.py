@@ -1,7 +1,7 @@
 """Start events: log records that say which spans are still open, so that a running execution can be watched.
 
-A thread looks at the open spans four times a second. The first span of a trace is announced at once, others when they
-have been open for a while: what ends sooner costs nothing. There is no queue: what could not be sent is as good as not
+A thread looks at the open spans four times a second. The first span of a trace is announced when it has been open for a
+tenth of a second, others when they have been for longer: what ends sooner costs nothing. There is no queue: what could not be sent is as good as not
 announced, and the next look finds it again if it still runs.
 
 Sending is left to the SDK's log exporter, which reads its records by attribute name. The classes that the SDK has for
@@ -28,6 +28,8 @@ from otel_wfperf.instrumentation.sdk_spans import attributes_of, understood
 
 # Chosen: with the quarter of a second that the sidecar looks at, a run is visible well within a second of its start.
 LOOK_S: Final = 0.25
+# Chosen: a run without a model call may be over by then; a request for each look would cost 1 % of a CPU.
+_RUNNING_NS: Final = 100_000_000
 # Chosen: a call of a model or a slow tool, not the many short spans between them.
 _LONG_NS: Final = 200_000_000
 # Chosen: the sidecar takes a process for dead that has missed three.
@@ -125,7 +127,7 @@ class Announcer:
             if span.announced_ns:
                 is_due = now_ns - span.announced_ns >= _AGAIN_NS
             else:
-                is_due = span.parent is None or now_ns - sdk_span.start_time >= _LONG_NS
+                is_due = now_ns - sdk_span.start_time >= (_RUNNING_NS if span.parent is None else _LONG_NS)
             record = _record(sdk_span, now_ns) if is_due else None
             if record is not None:
                 yield span, record

@@ -71,13 +71,20 @@ def now_ns() -> int:
     return time.time_ns()
 
 
+def soon_ns() -> int:
+    """When a run is worth a word, and a span in it not yet."""
+    return time.time_ns() + 120_000_000
+
+
 @pytest.mark.usefixtures("spans")
-def test_the_first_span_is_announced_at_once_and_others_when_they_have_been_open_for_a_while(
-    receiver: Receiver,
-) -> None:
-    announcer = Announcer(lambda: receiver)
+def test_the_first_span_is_announced_soon_and_others_when_they_have_been_open_for_a_while(receiver: Receiver) -> None:
+    clock = [now_ns()]
+    announcer = Announcer(lambda: receiver, lambda: clock[0])
     with workflow("w"), phase("quick"):
+        assert announcer.look()
+        assert receiver.requests == []
         old = start_phase("slow", start_ns=now_ns() - SECOND_NS)
+        clock[0] = soon_ns()
         assert announcer.look()
         assert receiver.names() == ["slow", "w"]
         assert announcer.look()
@@ -100,7 +107,7 @@ def test_says_where_a_span_belongs_and_what_it_is_but_nothing_of_what_was_said(
             },
             start_time=began,
         )
-        Announcer(lambda: receiver).look()
+        Announcer(lambda: receiver, soon_ns).look()
         [request] = receiver.requests
         found = receiver.operations()
         call.end()
@@ -120,9 +127,9 @@ def test_says_where_a_span_belongs_and_what_it_is_but_nothing_of_what_was_said(
 
 @pytest.mark.usefixtures("spans")
 def test_what_stays_open_is_announced_again_and_again(receiver: Receiver) -> None:
-    clock = [now_ns()]
-    announcer = Announcer(lambda: receiver, lambda: clock[0])
     with workflow("w"):
+        clock = [soon_ns()]
+        announcer = Announcer(lambda: receiver, lambda: clock[0])
         for seconds, is_told in ((0, True), (9, False), (2, True), (9, False), (2, True)):
             clock[0] += seconds * SECOND_NS
             announcer.look()
@@ -132,7 +139,7 @@ def test_what_stays_open_is_announced_again_and_again(receiver: Receiver) -> Non
 @pytest.mark.usefixtures("spans")
 def test_what_was_not_taken_is_told_later_if_it_is_still_true(receiver: Receiver) -> None:
     receiver.takes = False
-    announcer = Announcer(lambda: receiver)
+    announcer = Announcer(lambda: receiver, soon_ns)
     with workflow("long"):
         with workflow("short"):
             assert not announcer.look()
@@ -201,7 +208,7 @@ def test_a_forked_child_announces_its_own_spans_over_a_connection_of_its_own() -
         made.append(Receiver())
         return made[-1]
 
-    announcer = Announcer(make)
+    announcer = Announcer(make, soon_ns)
     with workflow("parent"):
         announcer.look()
         child = os.fork()
