@@ -1,8 +1,8 @@
 """Start events: log records that say which spans are still open, so that a running execution can be watched.
 
 A thread looks at the open spans four times a second. The first span of a trace is announced when it has been open for a
-tenth of a second, others when they have been for longer: what ends sooner costs nothing. There is no queue: what could not be sent is as good as not
-announced, and the next look finds it again if it still runs.
+tenth of a second, others when they have been for longer: what ends sooner costs nothing. There is no queue: what could
+not be sent is as good as not announced, and the next look finds it again if it still runs.
 
 Sending is left to the SDK's log exporter, which reads its records by attribute name. The classes that the SDK has for
 them changed between 1.36 and 1.45, so the records here have the names that both want.
