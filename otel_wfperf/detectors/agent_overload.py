@@ -11,12 +11,12 @@ from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.statistics import median
 from otel_wfperf.analysis.summary import invocations_by_agent, total_tokens
 from otel_wfperf.analysis.timeline import busy_ns
-from otel_wfperf.analysis.what_if import Change, Scale, replay
+from otel_wfperf.analysis.what_if import replay
 from otel_wfperf.detectors.place import agent_of
 from otel_wfperf.detectors.queueing import Knee, knee, utilisation, wait_ratio_with_one_more
 from otel_wfperf.detectors.service_time import service_time
 from otel_wfperf.detectors.severity import at_most, examples, measure
-from otel_wfperf.model import Advice, Confidence, Finding, Operation, Severity, Subject, SubjectKind
+from otel_wfperf.model import Advice, Change, Confidence, Finding, Operation, Scale, Severity, Subject, SubjectKind
 
 # A person and a back-off are not capacity.
 _QUEUES = frozenset({"queue", "concurrency", "rate_limit", "lock"})

@@ -10,7 +10,7 @@ from typing import ClassVar
 from otel_wfperf.analysis.fragments import FragmentClass, of_class
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.statistics import median
-from otel_wfperf.analysis.what_if import Shorten, replay
+from otel_wfperf.analysis.what_if import replay
 from otel_wfperf.detectors.place import agent_of
 from otel_wfperf.detectors.service_time import ServiceTime, service_time, uncached_tokens
 from otel_wfperf.detectors.severity import Impact, at_most, examples, measure
@@ -22,6 +22,7 @@ from otel_wfperf.model import (
     Operation,
     OperationKind,
     Severity,
+    Shorten,
     Subject,
     SubjectKind,
     TokenUsage,

@@ -8,11 +8,22 @@ from typing import ClassVar
 
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.statistics import median
-from otel_wfperf.analysis.what_if import Change, Scale, replay
+from otel_wfperf.analysis.what_if import replay
 from otel_wfperf.detectors.place import CALLS, SUBJECT_KINDS, is_inside_of_agent
 from otel_wfperf.detectors.service_time import ServiceTime, service_time
 from otel_wfperf.detectors.severity import MIN_RUNS, Impact, at_most, examples, measure
-from otel_wfperf.model import Confidence, Execution, Finding, Operation, OperationKind, Severity, Subject, SubjectKind
+from otel_wfperf.model import (
+    Change,
+    Confidence,
+    Execution,
+    Finding,
+    Operation,
+    OperationKind,
+    Scale,
+    Severity,
+    Subject,
+    SubjectKind,
+)
 from otel_wfperf.model.finding import EvidenceValue
 
 _HUMAN = "human"

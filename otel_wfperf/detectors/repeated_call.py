@@ -9,11 +9,21 @@ from typing import ClassVar
 
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.statistics import median
-from otel_wfperf.analysis.what_if import Remove, replay
+from otel_wfperf.analysis.what_if import replay
 from otel_wfperf.detectors.effects import changes_state, changes_with_time
 from otel_wfperf.detectors.place import place_of, subject_of
 from otel_wfperf.detectors.severity import Impact, at_most, examples, measure
-from otel_wfperf.model import Advice, Confidence, Execution, Finding, Operation, OperationKind, Severity, Subject
+from otel_wfperf.model import (
+    Advice,
+    Confidence,
+    Execution,
+    Finding,
+    Operation,
+    OperationKind,
+    Remove,
+    Severity,
+    Subject,
+)
 
 _PAIR = 2
 _CACHEABLE = (OperationKind.TOOL, OperationKind.LLM, OperationKind.RETRIEVAL, OperationKind.EMBEDDING)

@@ -11,16 +11,18 @@ from typing import ClassVar
 
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.statistics import median, spearman
-from otel_wfperf.analysis.what_if import Change, Scale, replay
+from otel_wfperf.analysis.what_if import replay
 from otel_wfperf.detectors.place import CALLS
 from otel_wfperf.detectors.service_time import service_time
 from otel_wfperf.detectors.severity import Impact, examples, measure
 from otel_wfperf.model import (
+    Change,
     Confidence,
     Finding,
     Operation,
     OperationKind,
     ResourceUse,
+    Scale,
     Subject,
     SubjectKind,
 )

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from otel_wfperf.analysis.what_if import Move
-from otel_wfperf.model import Execution, Operation, OperationKind
+from otel_wfperf.model import Execution, Move, Operation, OperationKind
 
 STEPS: Final = (OperationKind.PHASE, OperationKind.AGENT, OperationKind.TOOL, OperationKind.RETRIEVAL)
 # What says nothing about the steps inside: spans that are not about agents, and the passing on of work.

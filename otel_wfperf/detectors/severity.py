@@ -1,12 +1,14 @@
 """How much a finding matters: its predicted saving against the length of the runs."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.statistics import median, saving_interval
-from otel_wfperf.model import Operation, Saving, Severity
+from otel_wfperf.analysis.what_if import replay
+from otel_wfperf.model import Change, Operation, Saving, Severity
 
 # Chosen: a third of the time is what people drop other work for, a twentieth what they plan for.
 _LEAST_SHARES: Final = ((0.30, Severity.CRITICAL), (0.15, Severity.HIGH), (0.05, Severity.MEDIUM))
@@ -30,12 +32,14 @@ class Impact:
         share_ratio: Median saving over the run's length, times the share of the runs affected (0..1).
         trace_ids: Runs affected, newest last, at most ``MAX_TRACE_IDS``.
         runs: Runs affected (count).
+        changes: What was replayed, by trace id; empty where the saving did not come from a replay.
     """
 
     saving: Saving
     share_ratio: float
     trace_ids: tuple[str, ...]
     runs: int
+    changes: Mapping[str, tuple[Change, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def severity(self) -> Severity:
@@ -73,6 +77,20 @@ def measure(population: Population, savings_ns: Mapping[str, int]) -> Impact | N
         trace_ids=tuple(each.trace_id for each in affected[-MAX_TRACE_IDS:]),
         runs=len(affected),
     )
+
+
+def replayed(population: Population, changes: Mapping[str, Sequence[Change]]) -> Impact | None:
+    """Weigh changes (by trace id of the runs affected) by replaying them; None when they are not worth reporting."""
+    made = {trace_id: tuple(of_run) for trace_id, of_run in changes.items() if of_run}
+    impact = measure(
+        population,
+        {
+            each.trace_id: max(0, replay(each, made[each.trace_id]).saving_ns)
+            for each in population.executions
+            if each.trace_id in made
+        },
+    )
+    return None if impact is None else dataclasses.replace(impact, changes=made)
 
 
 def examples(operations: Iterable[Operation]) -> tuple[str, ...]:

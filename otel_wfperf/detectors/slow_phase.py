@@ -10,11 +10,22 @@ from typing import ClassVar, TypeAlias
 from otel_wfperf.analysis.baseline import Baseline, baseline
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.statistics import MAD_FLOOR, NORMAL_CONSISTENCY, log_z_score, mad, median
-from otel_wfperf.analysis.what_if import Replace, Shorten, replay
+from otel_wfperf.analysis.what_if import replay
 from otel_wfperf.detectors.place import cold_starts, own_ns, place_of, subject_of
 from otel_wfperf.detectors.service_time import MIN_CALLS, ServiceTime, service_time, uncached_tokens
 from otel_wfperf.detectors.severity import Impact, at_most, examples, measure
-from otel_wfperf.model import Confidence, Execution, Finding, Operation, OperationKind, Severity, Subject, SubjectKind
+from otel_wfperf.model import (
+    Confidence,
+    Execution,
+    Finding,
+    Operation,
+    OperationKind,
+    Replace,
+    Severity,
+    Shorten,
+    Subject,
+    SubjectKind,
+)
 
 # Efficiency of the median against the mean: its standard error is this many times greater.
 _MEDIAN_ERROR = 1.2533

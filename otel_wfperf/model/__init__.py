@@ -1,5 +1,6 @@
 """Values that flow through the program; all frozen, none does input or output."""
 
+from otel_wfperf.model.change import Change, Move, Parallelise, Remove, Replace, Scale, Shorten
 from otel_wfperf.model.execution import Adjustment, Execution, ExecutionStatus
 from otel_wfperf.model.feedback import Advice
 from otel_wfperf.model.finding import Confidence, Finding, Saving, Severity, Subject, SubjectKind
@@ -11,6 +12,7 @@ __all__ = [
     "Advice",
     "AttributeValue",
     "Attributes",
+    "Change",
     "Confidence",
     "ContextSize",
     "Event",
@@ -18,11 +20,17 @@ __all__ = [
     "ExecutionStatus",
     "Finding",
     "Link",
+    "Move",
     "Operation",
     "OperationKind",
+    "Parallelise",
+    "Remove",
+    "Replace",
     "ResourceUse",
     "Saving",
+    "Scale",
     "Severity",
+    "Shorten",
     "Span",
     "SpanKind",
     "StatusCode",

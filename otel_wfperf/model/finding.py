@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from otel_wfperf.model.change import Change
 from otel_wfperf.model.feedback import Advice
 
 EvidenceValue: TypeAlias = "str | bool | int | float | tuple[EvidenceValue, ...] | Mapping[str, EvidenceValue] | None"
@@ -87,6 +88,8 @@ class Finding:
         saving: Predicted gain; None where the detector cannot predict one.
         recommendation: One imperative sentence.
         advice: The change an optimizer could make; None when a person has to.
+        changes: What the saving was replayed with, by trace id, so that several findings can be replayed together; not
+            shown, and not kept in the store.
         trace_ids: Runs it was seen in.
         span_ids: Example operations, at most ``MAX_SPAN_IDS``.
     """
@@ -103,6 +106,7 @@ class Finding:
     saving: Saving | None = None
     recommendation: str
     advice: Advice | None = None
+    changes: Mapping[str, tuple[Change, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def fingerprint(self) -> str:

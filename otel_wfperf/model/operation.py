@@ -148,6 +148,15 @@ class Operation:
         wait_kind: queue, concurrency, rate_limit, lock, retry_backoff or human, for waits.
         queue_depth: Waiting requests that were seen when the wait began (count).
         concurrency_limit: Capacity of what was waited for (count).
+        service_version: ``service.version`` of the process; "" = unknown.
+        peer: Host and port that a call went to, such as ``api.example.com:8443``; None = no call of a service.
+        route: Method and template of what was called there, of low cardinality, such as ``GET /items/{id}``.
+        status_code: Status that the service answered, as HTTP spells it, such as 429; None = not recorded.
+        retry_after_s: How long the service asked to wait before the next try (seconds); None = it did not.
+        connection_wait_s: Time that a call waited for a free connection of its pool (seconds); None = not recorded.
+        connection_setup_s: Time for finding the address, connecting and TLS (seconds); 0 = a connection was there;
+            None = not recorded.
+        cached: True when the telemetry says that a result came from a cache.
         skew_ns: What clock adjustment added to the span's own times (nanoseconds).
         synthetic: True when the assembler made it because the real span is missing.
         parent_is_remote: True when the span's own process knows that the parent belongs to another one.
@@ -203,6 +212,14 @@ class Operation:
     wait_kind: str | None = None
     queue_depth: int | None = None
     concurrency_limit: int | None = None
+    service_version: str = ""
+    peer: str | None = None
+    route: str | None = None
+    status_code: int | None = None
+    retry_after_s: float | None = None
+    connection_wait_s: float | None = None
+    connection_setup_s: float | None = None
+    cached: bool = False
     skew_ns: int = 0
     synthetic: bool = False
     parent_is_remote: bool = False

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_wfperf.analysis.critical_path import critical_path
-from otel_wfperf.analysis.what_if import Move, Parallelise, Remove, Replace, Scale, Shorten, drag_ns, replay
+from otel_wfperf.analysis.what_if import drag_ns, replay
 from otel_wfperf.assembly import assemble
-from otel_wfperf.model import Execution
+from otel_wfperf.model import Execution, Move, Parallelise, Remove, Replace, Scale, Shorten
 from tests.analysis.test_critical_path import intervals, load, span
 from tests.analysis.trees import operation, tree
 

@@ -9,7 +9,8 @@ from otel_wfperf.detectors.severity import MAX_SPAN_IDS
 from otel_wfperf.model import Execution, Finding, Severity
 from tests.detectors.builders import Run, population
 from tests.detectors.corpus import RUNS, SHAPES, healthy
-from tests.detectors.faults import FAULTS, Fault
+from tests.detectors.faults import FAULTS
+from tests.detectors.planting import Fault
 
 # Every shape with every number of runs.
 HEALTHY_SEEDS = range(len(SHAPES) * len(RUNS))
@@ -66,7 +67,7 @@ def test_the_order_of_executions_makes_no_difference(fault: Fault) -> None:
 def test_names_are_unique() -> None:
     names = [detector.name for detector in DETECTORS]
 
-    assert len(set(names)) == len(names) == 7
+    assert len(set(names)) == len(names)
 
 
 def test_workflows_are_judged_apart_and_the_worst_comes_first() -> None:
