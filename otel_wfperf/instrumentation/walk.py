@@ -27,8 +27,10 @@ _MAX_LISTS: Final = 64
 # Chosen: more classes than a program passes through its state.
 _MAX_CLASSES: Final = 512
 
-# Of a message written as a dict: differs in every run, or nobody said it.
+# Of a message or a tool call written as a dict: differs in every run, or nobody said it.
 _NOISE: Final = frozenset({"additional_kwargs", "response_metadata", "usage_metadata", "run_id", "tool_call_id", "id"})
+# Of a tool call: what stands in there is the program's own.
+_ARGUMENTS: Final = frozenset({"args", "arguments"})
 _LABELS: Final = frozenset({"role", "name", "type"})
 # Source: conventions/messages.py; shorter numbers are counts and scores.
 _MIN_IDENTIFYING_NUMBER: Final = 10_000
@@ -189,7 +191,7 @@ class _Walk:
             self.is_complete = False
             return None
         if shape is _MAPPING:
-            return self._mapping(value, depth + 1, in_message or ("content" in value and "role" in value))
+            return self._mapping(value, depth + 1, in_message or _is_said(value))
         if shape is _SEQUENCE:
             return self._sequence(value, depth + 1, in_message)
         if shape is _MESSAGE:
@@ -220,11 +222,12 @@ class _Walk:
         plain: dict[str, object] = {}
         for key, each in value.items():
             name = self._text(key) if isinstance(key, str) else f"{type(key).__name__} {hash(key)}"
-            if name in _NOISE:
+            if in_message and name in _NOISE:
                 continue
             # Names of roles and tools are part of what is hashed, but nobody said them.
             is_label = in_message and name in _LABELS and isinstance(each, str)
-            plain[name] = self._text(str(each)) if is_label else self.plain(each, depth, in_message)
+            inside = in_message and name not in _ARGUMENTS
+            plain[name] = self._text(str(each)) if is_label else self.plain(each, depth, inside)
         return plain
 
     def _sequence(self, values: Sequence[Any], depth: int, in_message: bool) -> list[object]:  # noqa: FBT001
@@ -300,6 +303,13 @@ class _Walk:
             raise _TooMuchError
         self.size_bytes += length if text.isascii() else size_bytes(text)
         return text
+
+
+def _is_said(value: Mapping[Any, object]) -> bool:
+    """Tell whether a mapping is a message or a tool call: in any other, an ``id`` is what is asked for."""
+    if "content" in value:
+        return "role" in value or "type" in value
+    return "name" in value and not _ARGUMENTS.isdisjoint(value)
 
 
 def _shape_of(kind: type) -> Shape:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -65,6 +66,25 @@ def test_messages_are_equal_whatever_their_ids() -> None:
 
     assert read([first]).canonical == read([second]).canonical
     assert read([first]).texts == ["hello"]
+
+
+@pytest.mark.parametrize(
+    "asked", [lambda n: {"id": n}, lambda n: [{"id": n, "name": "x"}], lambda n: {"name": "get", "args": {"id": n}}]
+)
+def test_an_id_that_is_asked_for_makes_a_difference(asked: Callable[[int], object]) -> None:
+    assert read(asked(1)).canonical == read(asked(1)).canonical != read(asked(2)).canonical
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        lambda n: {"role": "user", "content": "hi", "id": n},
+        lambda n: {"type": "human", "content": "hi", "id": n},
+        lambda n: {"name": "get", "args": {"id": 1}, "id": n},
+    ],
+)
+def test_the_id_of_a_message_or_a_tool_call_does_not(said: Callable[[int], object]) -> None:
+    assert read(said(1)).canonical == read(said(2)).canonical
 
 
 def test_names_of_roles_and_tools_are_hashed_but_are_no_evidence() -> None:
