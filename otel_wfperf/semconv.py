@@ -32,6 +32,7 @@ TOKEN_TYPE: Final = "gen_ai.token.type"
 ERROR_TYPE: Final = "error.type"
 SERVICE_NAME: Final = "service.name"
 SERVICE_INSTANCE_ID: Final = "service.instance.id"
+SERVICE_VERSION: Final = "service.version"
 HOST_NAME: Final = "host.name"
 
 # -- our own attributes (the conventions have no phase, wait or context size) -------------------------------------
@@ -46,6 +47,8 @@ TURN_ID: Final = "wfperf.turn.id"  # the model response that asked for this tool
 WAIT_KIND: Final = "wfperf.wait.kind"  # queue|concurrency|rate_limit|lock|retry_backoff|human
 WAIT_RESOURCE: Final = "wfperf.wait.resource"
 QUEUE_DEPTH: Final = "wfperf.queue.depth"
+CONNECTION_WAIT: Final = "wfperf.connection.wait"  # s, until the client's pool had a connection free for the call
+CONNECTION_SETUP: Final = "wfperf.connection.setup"  # s, for address, connect and TLS; 0 = there was a connection
 CONCURRENCY_LIMIT: Final = "wfperf.concurrency.limit"
 HANDOFF_FROM: Final = "wfperf.handoff.from"  # the agent that passes the work on
 HANDOFF_TO: Final = "wfperf.handoff.to"

@@ -52,3 +52,38 @@ def test_the_one_import_loads_no_framework() -> None:
 
 def test_a_disabled_import_loads_nothing_heavy() -> None:
     assert output_of("import otel_wfperf.auto" + PRINT_HEAVY, OTEL_WFPERF_DISABLED="true") == "[]"
+
+
+PRINT_LOADED = """
+before = set(sys.modules)
+with workflow("w"), tool("t") as call:
+    call.record_input({"q": 1})
+    call.record_output("found")
+print(sorted(name for name in set(sys.modules) - before if name.startswith("otel_wfperf")))
+"""
+
+
+def test_the_first_operation_is_not_charged_for_what_the_recording_loads() -> None:
+    loaded = output_of(
+        "import sys, otel_wfperf.auto\nfrom otel_wfperf import tool, workflow" + PRINT_LOADED,
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
+    )
+
+    assert loaded == "[]"
+
+
+def test_neither_is_it_where_the_program_has_set_up_its_own_telemetry() -> None:
+    loaded = output_of(
+        """
+import sys
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+trace.set_tracer_provider(TracerProvider())
+from otel_wfperf import instrument, tool, workflow
+instrument()
+import langgraph.graph
+"""
+        + PRINT_LOADED
+    )
+
+    assert loaded == "[]"

@@ -12,6 +12,7 @@ def test_the_public_names_are_these() -> None:
         "current_operation",
         "failure_counts",
         "instrument",
+        "llm",
         "phase",
         "tool",
         "uninstrument",

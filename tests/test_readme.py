@@ -5,9 +5,15 @@ from pathlib import Path
 
 import pytest
 
+import otel_wfperf
 from scripts.readme import README, filled
 
-PYTHON = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+GUIDE = README.parent / "docs" / "api.md"
+PYTHON = [
+    example
+    for page in (README, GUIDE)
+    for example in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+]
 
 
 def test_generated_parts_are_current() -> None:
@@ -30,8 +36,19 @@ def test_examples_run_where_nobody_listens(example: str, tmp_path: Path) -> None
     )
 
     assert result.returncode == 0, result.stderr
+    # What could not be recorded is said there, and mistakes in the use of the interface are.
+    assert "otel-wfperf:" not in result.stderr
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README.read_text(encoding="utf-8")):
-        assert (README.parent / target).exists(), target
+@pytest.mark.parametrize("page", [README, GUIDE], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_guide_names_all_that_records() -> None:
+    guide = GUIDE.read_text(encoding="utf-8")
+
+    for name in otel_wfperf.__all__:
+        if name not in {"uninstrument", "Recording"}:
+            assert name in guide, name

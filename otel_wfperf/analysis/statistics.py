@@ -3,13 +3,15 @@
 import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, pairwise
 from random import Random
 from statistics import NormalDist, median
 
 from otel_wfperf.model import Saving
 
 __all__ = [
+    "benjamini_hochberg",
+    "dependence_inflation",
     "log_z_score",
     "mad",
     "median",
@@ -18,6 +20,7 @@ __all__ = [
     "spearman",
     "spearman_is_significant",
     "theil_sen",
+    "wilson_lower",
 ]
 
 NORMAL_CONSISTENCY = 1.4826
@@ -105,6 +108,45 @@ def spearman_is_significant(rho: float, count: int, *, alpha: float = 0.01) -> b
     return count >= 20 and rho * math.sqrt(count - 1) > NormalDist().inv_cdf(1 - alpha)
 
 
+def benjamini_hochberg(p_values: Sequence[float], *, level: float) -> list[bool]:
+    """Tell which of several hypotheses to reject so that of the rejected ones at most ``level`` are true on average.
+
+    Where all are true this is also the chance that any is rejected.
+
+    Source: Benjamini and Hochberg, J. R. Stat. Soc. B 57 (1995).
+    """
+    ordered = sorted(p_values)
+    passing = [p for rank, p in enumerate(ordered, start=1) if p <= level * rank / len(ordered)]
+    limit = max(passing, default=-1.0)
+    return [p <= limit for p in p_values]
+
+
+def dependence_inflation(values: Sequence[float], *, caution: float = 0.0) -> float:
+    """Return by how much dependence on the predecessor inflates the variance of a mean; 1 = independent.
+
+    The factor is (1 + r) / (1 - r) for the correlation r of the ranks of neighbours, at most 0.9, where that is beyond
+    its standard error, 1 / sqrt(n). Values must be in order of time and without a known shift.
+
+    Args:
+        values: Series.
+        caution: Standard errors to add to r; then it counts whatever it is. Taking out a shift hides dependence.
+
+    Source: Bartlett, J. R. Stat. Soc. 98 (1935), first-order autoregression; on ranks, because of heavy tails.
+    """
+    count = len(values)
+    if count < 3:
+        return 1.0
+    mean = (count + 1) / 2
+    centred = [rank - mean for rank in ranks(values)]
+    spread = sum(value * value for value in centred)
+    if not spread:
+        return 1.0
+    error = 1 / math.sqrt(count)
+    r = sum(earlier * later for earlier, later in pairwise(centred)) / spread
+    r = min(0.9, r + caution * error)
+    return (1 + r) / (1 - r) if r > (0 if caution else error) else 1.0
+
+
 def saving_interval(savings_ns: Sequence[int], *, seed: int = 0) -> Saving:
     """Return the median saving over runs with its bootstrap 90 % interval (nanoseconds in, seconds out).
 
@@ -119,3 +161,17 @@ def saving_interval(savings_ns: Sequence[int], *, seed: int = 0) -> Saving:
     medians = sorted(median(random.choices(savings_ns, k=len(savings_ns))) for _ in range(RESAMPLES))
     low_s, high_s = medians[RESAMPLES // 20] / 1e9, medians[RESAMPLES - 1 - RESAMPLES // 20] / 1e9
     return Saving(median_s=middle_s, low_s=min(low_s, middle_s), high_s=max(high_s, middle_s))
+
+
+def wilson_lower(hits: int, count: int, *, confidence: float = 0.95) -> float:
+    """Return the lower end of the interval that holds a share (0..1) with this confidence; 0 without any hit.
+
+    Source: Wilson, JASA 22 (1927): holds for small counts and small shares, where the normal interval does not.
+    """
+    if not hits:
+        return 0.0
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = hits / count
+    middle = share + z * z / (2 * count)
+    spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(0.0, (middle - spread) / (1 + z * z / count))

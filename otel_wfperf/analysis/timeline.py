@@ -41,8 +41,3 @@ def in_flight_at_arrival(calls: Sequence[Operation]) -> list[int]:
     starts = sorted(call.start_ns for call in calls)
     ends = sorted(call.end_ns for call in calls)
     return [max(0, bisect_left(starts, call.start_ns) - bisect_right(ends, call.start_ns)) for call in calls]
-
-
-def overlap(first: Operation, second: Operation) -> bool:
-    """Tell whether two operations ran at the same time."""
-    return first.start_ns < second.end_ns and second.start_ns < first.end_ns

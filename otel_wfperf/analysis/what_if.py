@@ -72,7 +72,7 @@ class _Plan:
 
     factor: dict[str, float]
     shorten_ns: dict[str, int]
-    offset_ns: dict[str, int]
+    move: dict[str, Move]
     group: dict[str, Parallelise]
 
     @classmethod
@@ -80,7 +80,7 @@ class _Plan:
         plan = cls({}, {}, {}, {})
         for change in changes:
             if isinstance(change, Move):
-                plan.offset_ns[change.span_id] = change.offset_ns
+                plan.move[change.span_id] = change
             elif isinstance(change, Parallelise):
                 plan.group |= dict.fromkeys(change.span_ids, change)
             elif isinstance(change, Shorten):
@@ -145,12 +145,14 @@ class _Siblings:
     running: list[tuple[int, str, int]] = field(default_factory=list)
     ready: tuple[int, int] | None = None
     slots: dict[int, _Slots] = field(default_factory=dict)
+    starts_ns: dict[str, int] = field(default_factory=dict)
 
     def place(self, child: WaitedChild, duration_ns: int) -> int:
         """Return the new offset of the next child, whose new length is known."""
         self._collect(child.start_ns - self.parent.start_ns + overlap_tolerance_ns(self.parent))
         group = self.plan.group.get(child.operation.span_id)
         start_ns = self._start_ns(child, group)
+        self.starts_ns[child.operation.span_id] = start_ns
         overflow_ns = child.operation.end_ns - child.end_ns
         end_ns = start_ns + max(0, duration_ns - overflow_ns)
         if group is not None:
@@ -168,9 +170,9 @@ class _Siblings:
         return max(0, now_ns, now_ns + self._scaled(self.parent.duration_ns - then_ns) - shorten_ns)
 
     def _start_ns(self, child: WaitedChild, group: Parallelise | None) -> int:
-        moved_ns = self.plan.offset_ns.get(child.operation.span_id)
-        if moved_ns is not None:
-            return moved_ns
+        move = self.plan.move.get(child.operation.span_id)
+        if move is not None and (move.after is None or move.after in self.starts_ns):
+            return move.offset_ns + self.starts_ns.get(move.after or "", 0)
         if group is not None and id(group) in self.slots:
             return self.slots[id(group)].next_start_ns(group.capacity)
         then_ns, now_ns = self.ready or (0, 0)

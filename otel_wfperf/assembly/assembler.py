@@ -69,6 +69,8 @@ class OpenTrace:
         operations: Spans received (count).
         root_ended: True when the root has ended and only the quiet period is awaited.
         running: Operations that have not ended, earliest first; not more than 50.
+        workflow: Name of the outermost workflow, else what its operations say that they belong to; None = not known.
+        start_ns: When it began, at the latest (nanoseconds since the Unix epoch); 0 = not known.
     """
 
     trace_id: str
@@ -77,6 +79,8 @@ class OpenTrace:
     operations: int
     root_ended: bool
     running: tuple[OpenOperation, ...] = ()
+    workflow: str | None = None
+    start_ns: int = 0
 
 
 class Assembler:
@@ -178,6 +182,8 @@ class Assembler:
                 operations=len(trace.operations),
                 root_ended=trace.state().root_ended,
                 running=trace.state().running,
+                workflow=trace.state().workflow,
+                start_ns=trace.state().start_ns,
             )
             for trace in self._open.values()
         )

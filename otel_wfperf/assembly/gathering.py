@@ -10,7 +10,7 @@ from otel_wfperf.assembly.adjusters.duplicates import preferred
 from otel_wfperf.assembly.adjusters.hops import is_message
 from otel_wfperf.assembly.adjusters.parents import is_root
 from otel_wfperf.assembly.stitching import Piece, Standing, conversation_of
-from otel_wfperf.model import Operation, SpanKind
+from otel_wfperf.model import Operation, OperationKind, SpanKind
 
 # Chosen: more running at once than a person reads.
 _MAX_RUNNING: Final = 50
@@ -103,11 +103,13 @@ class Gathering:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What is known about the end of a trace."""
+    """What is known about the end of a trace, and what it is called before that."""
 
     root_ended: bool
     something_missing: bool
     running: tuple[OpenOperation, ...]
+    workflow: str | None
+    start_ns: int
 
     @classmethod
     def of(cls, operations: Mapping[str, Operation]) -> Ends:
@@ -129,7 +131,24 @@ class Ends:
             OpenOperation(span_id=span_id, operation=operations.get(span_id), start_ns=start_ns)
             for span_id, start_ns in earliest
         )
-        return cls(root_ended, something_missing, tuple(running))
+        start_ns = min((operation.start_ns for operation in operations.values()), default=0)
+        return cls(root_ended, something_missing, tuple(running), _workflow(operations), start_ns)
+
+
+def _workflow(operations: Mapping[str, Operation]) -> str | None:
+    """Name the workflow that began first; else what the operations belong to; else the first that is in no other."""
+    named: tuple[int, int, str] | None = None
+    for each in operations.values():
+        if each.kind is OperationKind.WORKFLOW:
+            found = (0, each.start_ns, each.name)
+        elif each.workflow:
+            found = (1, each.start_ns, each.workflow)
+        elif each.parent_id is None:
+            found = (2, each.start_ns, each.name or each.span_name)
+        else:
+            continue
+        named = found if named is None else min(named, found)
+    return None if named is None else named[2]
 
 
 def messages_underway(gatherings: Iterable[Gathering]) -> bool:

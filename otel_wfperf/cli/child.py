@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -68,8 +69,33 @@ def service_name(command: Sequence[str]) -> str:
     return Path(program).stem
 
 
-def run(command: Sequence[str], env: Mapping[str, str], *, output_to_stderr: bool = False) -> int:
-    """Run a program to its end and return its exit status; 128 + n when signal n ended it.
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended.
+
+    Attributes:
+        code: Its exit status; -n when signal n ended it.
+    """
+
+    code: int
+
+    @property
+    def status(self) -> int:
+        """What a shell would report. Source: POSIX shells report 128 + the signal's number."""
+        return self.code if self.code >= 0 else 128 - self.code
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal ended it."""
+        return self.code < 0
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        return f"killed by signal {-self.code}" if self.was_killed else f"exited with status {self.code}"
+
+
+def run(command: Sequence[str], env: Mapping[str, str], *, output_to_stderr: bool = False) -> Ended:
+    """Run a program to its end and say how it ended.
 
     Args:
         command: The program and its arguments.
@@ -83,9 +109,7 @@ def run(command: Sequence[str], env: Mapping[str, str], *, output_to_stderr: boo
         except OSError as error:
             raise UsageError(f"cannot run {command[0]}: {error.strerror}", hint=_next_step(command)) from error
         forwarding.to(process)
-        status = process.wait()
-    # Source: POSIX shells report 128 + the signal's number.
-    return status if status >= 0 else 128 - status
+        return Ended(process.wait())
 
 
 def _next_step(command: Sequence[str]) -> str:

@@ -11,9 +11,12 @@ from typing import Final
 from otel_wfperf.cli.analyze import Analyze
 from otel_wfperf.cli.checks.software import installed_version
 from otel_wfperf.cli.command import Command, UsageError, parser_for, unknown
+from otel_wfperf.cli.compare import Compare
 from otel_wfperf.cli.config import Config
 from otel_wfperf.cli.demo import Demo
 from otel_wfperf.cli.doctor import Doctor
+from otel_wfperf.cli.lint import Lint
+from otel_wfperf.cli.plan import Plan
 from otel_wfperf.cli.run import Run
 from otel_wfperf.cli.sidecar import SidecarCommand
 from otel_wfperf.errors import ConfigError, WfperfError
@@ -21,7 +24,17 @@ from otel_wfperf.errors import ConfigError, WfperfError
 USAGE_STATUS: Final = 2
 
 # In the order of the help. To add one: its file, its line here, its test.
-COMMANDS: Final[tuple[Command, ...]] = (Run(), Demo(), Analyze(), SidecarCommand(), Config(), Doctor())
+COMMANDS: Final[tuple[Command, ...]] = (
+    Run(),
+    Demo(),
+    Analyze(),
+    Compare(),
+    Lint(),
+    Plan(),
+    SidecarCommand(),
+    Config(),
+    Doctor(),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from otel_wfperf.analysis.prediction import Prediction
 from otel_wfperf.cli.command import Parser, UsageError
 from otel_wfperf.model import Execution, Finding
 from otel_wfperf.report import html, text
@@ -31,20 +32,22 @@ class Report:
     Attributes:
         findings: Worst first.
         errors: What could not be read, one sentence each.
+        predictions: What the changes that were asked about would do.
     """
 
     executions: Sequence[Execution]
     findings: Sequence[Finding]
     errors: Sequence[str] = ()
+    predictions: Sequence[Prediction] = ()
 
     def render(self, report_format: str, page: text.Page | None = None) -> str:
         """Write it in one of ``FORMATS``; ``page`` is the layout of text."""
         if report_format == "json":
-            content = document(self.executions, self.findings, self.errors)
+            content = document(self.executions, self.findings, self.errors, predictions=self.predictions)
             return json.dumps(content, indent=2, allow_nan=False) + "\n"
         if report_format == "html":
-            return html.render(self.executions, self.findings, self.errors)
-        return text.render(self.executions, self.findings, self.errors, page=page)
+            return html.render(self.executions, self.findings, self.errors, predictions=self.predictions)
+        return text.render(self.executions, self.findings, self.errors, predictions=self.predictions, page=page)
 
 
 def add_report_arguments(parser: Parser) -> None:

@@ -77,18 +77,18 @@ def record(program: Sequence[str], *, form: str, output: Path | None, automatic:
     _mention_overrides(os.environ)
     with tempfile.TemporaryDirectory(prefix="wfperf-") as folder, _sidecar(Path(folder)) as sidecar:
         env = child.environment(os.environ, endpoint=sidecar.endpoints.http, command=program, automatic=automatic)
-        status = child.run(program, env, output_to_stderr=output is None and form != "text")
-        analysis = sidecar.finish()
+        ended = child.run(program, env, output_to_stderr=output is None and form != "text")
+        analysis = sidecar.finish(str(ended))
     if not analysis.executions:
-        _explain_silence(program, automatic=automatic)
+        _explain_silence(program, ended, automatic=automatic)
         if form == "text":
-            return status
+            return ended.status
     report = Report(executions=analysis.executions, findings=analysis.findings)
     if output is None and form == "text":
         # The program's own output may stand above.
         write_standard_output("\n")
     write_report(report, report_format=form, output=output)
-    return status
+    return ended.status
 
 
 def _sidecar(folder: Path) -> AbstractContextManager[RunningSidecar]:
@@ -113,7 +113,13 @@ def _mention_overrides(environ: Mapping[str, str]) -> None:
         sys.stderr.write(f"wfperf: {name} ({environ[name]}) is replaced for this run; telemetry stays here\n")
 
 
-def _explain_silence(program: Sequence[str], *, automatic: bool) -> None:
+def _explain_silence(program: Sequence[str], ended: child.Ended, *, automatic: bool) -> None:
+    if ended.was_killed:
+        sys.stderr.write(f"wfperf: `{shlex.join(program)}` was {ended} before it had sent anything\n")
+        sys.stderr.write(
+            "hint: of a program that is killed, only what had been open for half a second or had ended is known\n"
+        )
+        return
     known = ", ".join(integration.name for integration in INTEGRATIONS)
     sys.stderr.write(f"wfperf: no spans arrived from `{shlex.join(program)}`, so there is nothing to report\n")
     if automatic:

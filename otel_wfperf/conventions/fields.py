@@ -6,6 +6,7 @@ from typing import Final, TypedDict
 from otel_wfperf import semconv
 from otel_wfperf.analysis.fragments import produced
 from otel_wfperf.conventions.attributes import count, text
+from otel_wfperf.conventions.connections import connection
 from otel_wfperf.conventions.content import content_hash, fragments_of, size_bytes
 from otel_wfperf.conventions.messages import Said, said
 from otel_wfperf.conventions.requests import shows_request
@@ -17,6 +18,9 @@ _PARENT_IS_REMOTE: Final = 0x300
 # A consumer that stops reading a stream early closes the generator: LangChain reports that as a failure.
 _INSTRUCTORS: Final = ("system", "developer")
 _NO_ERRORS: Final = ("GeneratorExit",)
+# Our own, and what people write by hand: the conventions and the vendors' instrumentations have no such flag. Those of
+# a provider's prompt cache, such as ``pydantic_ai.cache.hit_ratio``, say nothing about the result.
+_CACHED: Final = (semconv.TOOL_CACHED, "cache_hit", "cache.hit", "gen_ai.cache.hit", "llm.cache_hit")
 
 
 class SpanFields(TypedDict):
@@ -36,6 +40,10 @@ class SpanFields(TypedDict):
     links: tuple[Link, ...]
     parent_is_remote: bool
     requested: bool
+    service_version: str
+    connection_wait_s: float | None
+    connection_setup_s: float | None
+    cached: bool
 
 
 class ContentFields(TypedDict, total=False):
@@ -54,6 +62,7 @@ def span_fields(span: Span) -> SpanFields:
     """Read what every span has."""
     resource = span.resource
     service = text(resource, semconv.SERVICE_NAME) or ""
+    spent = connection(span)
     return SpanFields(
         trace_id=span.trace_id,
         span_id=span.span_id,
@@ -69,6 +78,10 @@ def span_fields(span: Span) -> SpanFields:
         links=span.links,
         parent_is_remote=span.flags & _PARENT_IS_REMOTE == _PARENT_IS_REMOTE,
         requested=shows_request(span.attributes),
+        service_version=text(resource, semconv.SERVICE_VERSION) or "",
+        connection_wait_s=spent.wait_s,
+        connection_setup_s=spent.setup_s,
+        cached=any(span.attributes.get(name) is True for name in _CACHED),
     )
 
 

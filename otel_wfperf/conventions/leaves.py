@@ -7,25 +7,25 @@ and hold no query text: of a statement only the verb and the table are read.
 
 import re
 from typing import ClassVar, Final
-from urllib.parse import urlsplit
 
-from otel_wfperf.conventions.attributes import count, text
+from otel_wfperf.conventions.attributes import text
+from otel_wfperf.conventions.connections import is_part_of_call
 from otel_wfperf.conventions.fields import span_fields
+from otel_wfperf.conventions.peers import HTTP_METHOD, address, request_route, retry_after_s, status_code
 from otel_wfperf.model import Attributes, Operation, OperationKind, Span, SpanKind
 
-_HTTP: Final = ("http.request.method", "http.method")
 _DATABASE: Final = ("db.system.name", "db.system")
 _MESSAGING: Final = "messaging.system"
 _RPC: Final = ("rpc.system.name", "rpc.system")
 _PARTS_OF_REQUESTS: Final = "asgi.event.type"
-_KNOWN: Final = frozenset({*_HTTP, *_DATABASE, _MESSAGING, *_RPC, _PARTS_OF_REQUESTS})
-_DEFAULT_PORTS: Final = (80, 443)
+_KNOWN: Final = frozenset({*HTTP_METHOD, *_DATABASE, _MESSAGING, *_RPC, _PARTS_OF_REQUESTS})
 _MAX_STATEMENT_CHARS: Final = 2000
 _VERB: Final = re.compile(r"\s*([A-Za-z]+)")
 _TABLE: Final = re.compile(
     r"\b(?:from|into|update|join|table(?:\s+if\s+(?:not\s+)?exists)?)\s+[\"`\[]?([\w.$]+)", re.IGNORECASE
 )
 _MAX_NAME_CHARS: Final = 200
+_SERVING: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
 
 
 class Leaves:
@@ -35,17 +35,22 @@ class Leaves:
 
     def recognises(self, span: Span) -> bool:
         """Tell whether the span calls or serves something by a known protocol."""
-        return not _KNOWN.isdisjoint(span.attributes)
+        return not _KNOWN.isdisjoint(span.attributes) or is_part_of_call(span)
 
     def operation(self, span: Span) -> Operation:
-        """Name what was called."""
+        """Name what was called, where, and what it answered."""
         name = _name(span.attributes, span) or span.name
+        route = _route(span.attributes)
         return Operation(
             **span_fields(span),
             kind=OperationKind.OTHER,
             name=name[:_MAX_NAME_CHARS],
             dialect=self.name,
             outside=True,
+            peer=None if span.kind in _SERVING else str(address(span.attributes)) or None,
+            route=route[:_MAX_NAME_CHARS] if route else None,
+            status_code=status_code(span.attributes),
+            retry_after_s=retry_after_s(span),
         )
 
 
@@ -57,36 +62,34 @@ def _name(attributes: Attributes, span: Span) -> str | None:
         return _messaging(attributes, system)
     if text(attributes, *_RPC) is not None:
         return _rpc(attributes)
-    if (method := text(attributes, *_HTTP)) is not None:
+    if (method := text(attributes, *HTTP_METHOD)) is not None:
         return _request(attributes, method, is_server=span.kind is SpanKind.SERVER)
     return None
 
 
+def _route(attributes: Attributes) -> str | None:
+    """Return what was called of a service, without its address: method and template, verb and table."""
+    if text(attributes, *_DATABASE) is not None:
+        return _database(attributes, "")
+    if text(attributes, _MESSAGING) is not None:
+        return _messaging(attributes, "")
+    if text(attributes, *_RPC) is not None:
+        return _rpc(attributes)
+    method = text(attributes, *HTTP_METHOD)
+    return None if method is None else f"{method} {request_route(attributes) or ''}".rstrip()
+
+
 def _request(attributes: Attributes, method: str, *, is_server: bool) -> str | None:
-    route = text(attributes, "http.route", "url.template") or ""
+    route = request_route(attributes) or ""
     if is_server:
         return f"{method} {route}" if route else None
-    host = text(attributes, "server.address", "net.peer.name", "http.host", "net.host.name")
-    port = count(attributes, "server.port", "net.peer.port")
-    if host is None:
-        host, port = _authority(text(attributes, "url.full", "http.url") or "")
-    where = host if port is None or port in _DEFAULT_PORTS else f"{host}:{port}"
-    return f"{method} {where}{route}".rstrip()
+    return f"{method} {address(attributes)}{route}".rstrip()
 
 
-def _authority(url: str) -> tuple[str, int | None]:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:  # a bracket that is not closed, a port that is no number
-        return "", None
-    return parts.hostname or "", port
-
-
-def _database(attributes: Attributes, system: str) -> str | None:
+def _database(attributes: Attributes, system: str) -> str:
     summary = text(attributes, "db.query.summary")
     if summary is not None:
-        return f"{system} {summary}"
+        return f"{system} {summary}".lstrip()
     statement = (text(attributes, "db.query.text", "db.statement") or "")[:_MAX_STATEMENT_CHARS]
     verb = _VERB.match(statement)
     operation = text(attributes, "db.operation.name", "db.operation") or (verb[1] if verb else None)

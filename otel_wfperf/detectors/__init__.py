@@ -4,14 +4,27 @@ from collections.abc import Iterable
 
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.detectors.agent_overload import AgentOverload
+from otel_wfperf.detectors.capped_concurrency import CappedConcurrency
+from otel_wfperf.detectors.connection_setup import ConnectionSetup
 from otel_wfperf.detectors.context_bloat import ContextBloat
 from otel_wfperf.detectors.critical_path_hog import CriticalPathHog
 from otel_wfperf.detectors.detector import Detector
+from otel_wfperf.detectors.error_hotspot import ErrorHotspot
+from otel_wfperf.detectors.false_parallelism import FalseParallelism
+from otel_wfperf.detectors.idle_gap import IdleGap
+from otel_wfperf.detectors.latency_regression import LatencyRegression
+from otel_wfperf.detectors.latency_trend import LatencyTrend
+from otel_wfperf.detectors.loop import Loop
 from otel_wfperf.detectors.merge import merge
 from otel_wfperf.detectors.missed_parallelism import MissedParallelism
+from otel_wfperf.detectors.n_plus_one import NPlusOne
 from otel_wfperf.detectors.repeated_call import RepeatedCall
 from otel_wfperf.detectors.resource_contention import ResourceContention
+from otel_wfperf.detectors.retry_storm import RetryStorm
+from otel_wfperf.detectors.slow_first_token import SlowFirstToken
 from otel_wfperf.detectors.slow_phase import SlowPhase
+from otel_wfperf.detectors.straggler import Straggler
+from otel_wfperf.detectors.timeout_burn import TimeoutBurn
 from otel_wfperf.model import Execution, Finding
 
 __all__ = ["DETECTORS", "Detector", "detect"]
@@ -24,6 +37,19 @@ DETECTORS: tuple[Detector, ...] = (
     AgentOverload(),
     ResourceContention(),
     RepeatedCall(),
+    RetryStorm(),
+    Loop(),
+    NPlusOne(),
+    TimeoutBurn(),
+    ErrorHotspot(),
+    LatencyRegression(),
+    LatencyTrend(),
+    FalseParallelism(),
+    CappedConcurrency(),
+    Straggler(),
+    ConnectionSetup(),
+    SlowFirstToken(),
+    IdleGap(),
 )
 
 
@@ -43,4 +69,4 @@ def detect(executions: Iterable[Execution], *, detectors: Iterable[Detector] = D
         population = Population(workflow, tuple(found))
         for detector in chosen:
             findings += detector.detect(population)
-    return merge(findings)
+    return merge(findings, (execution for found in workflows.values() for execution in found))

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import mean
 from typing import ClassVar
 
 from otel_wfperf.analysis.population import Population
+from otel_wfperf.analysis.queue_replay import waits_ns
+from otel_wfperf.analysis.service_time import service_time
 from otel_wfperf.analysis.statistics import median
 from otel_wfperf.analysis.summary import invocations_by_agent, total_tokens
 from otel_wfperf.analysis.timeline import busy_ns
-from otel_wfperf.analysis.what_if import replay
 from otel_wfperf.detectors.place import agent_of
-from otel_wfperf.detectors.queueing import Knee, knee, utilisation, wait_ratio_with_one_more
-from otel_wfperf.detectors.service_time import service_time
-from otel_wfperf.detectors.severity import at_most, examples, measure
-from otel_wfperf.model import Advice, Change, Confidence, Finding, Operation, Scale, Severity, Subject, SubjectKind
+from otel_wfperf.detectors.queueing import (
+    Knee,
+    knee,
+    reconstructed,
+    requests_of,
+    utilisation,
+    wait_ratio_with_one_more,
+    with_one_more,
+)
+from otel_wfperf.detectors.severity import at_most, examples, replayed
+from otel_wfperf.model import (
+    Advice,
+    Change,
+    Confidence,
+    Finding,
+    Operation,
+    OperationKind,
+    Replace,
+    Scale,
+    Severity,
+    Subject,
+    SubjectKind,
+)
 
 # A person and a back-off are not capacity.
 _QUEUES = frozenset({"queue", "concurrency", "rate_limit", "lock"})
@@ -36,7 +57,10 @@ class AgentOverload:
     arrive give a queue away; durations are compared after the tokens are allowed for, so that big jobs that
     come together are no queue. Waits for people and back-off between retries do not count.
 
-    With recorded waits the saving is that of one more server; without, that of calls as fast as when few others run.
+    The saving is that of one more server. First come, first served is replayed with as many servers as explain the
+    waits, or, where none are recorded, the order of arrivals and departures. That runs which wait less also send their
+    next call earlier is not replayed. Where no such queue explains the times, the mean wait of one more server
+    is taken from a formula, and unrecorded waits are taken to vanish.
 
     Attributes:
         min_wait_share: Least share of waiting in the time with the agent (0..1). Chosen: below, the
@@ -76,11 +100,8 @@ class AgentOverload:
     def _from_waits(self, population: Population, subject: Subject, load: _Load) -> Iterator[Finding]:
         if len(load.waits) < self.min_waits_of_low or load.wait_share < self.min_wait_share:
             return
-        busy = utilisation(load.calls or load.waits, load.waits, load.servers)
-        left = wait_ratio_with_one_more(load.servers, busy)
-        changes: dict[str, list[Change]] = {}
-        for wait in load.waits:
-            changes.setdefault(wait.trace_id, []).append(Scale(frozenset({wait.span_id}), left))
+        servers, changes = _one_more_for_waits(load)
+        busy = utilisation(load.calls or load.waits, load.waits, servers)
         few = len(load.waits) < self.min_calls
         wait_s = mean(wait.duration_ns for wait in load.waits) / 1e9
         summary = (
@@ -92,7 +113,7 @@ class AgentOverload:
             "mean_wait_s": round(wait_s, 4),
             "wait_share_ratio": round(load.wait_share, 4),
             "wait_kind": load.wait_kind,
-            "servers": load.servers,
+            "servers": servers,
             "utilisation_ratio": round(busy, 4),
             "max_queue_depth": max((wait.queue_depth or 0 for wait in load.waits), default=0),
         }
@@ -100,7 +121,7 @@ class AgentOverload:
         if few:
             limit = Severity.MEDIUM if len(load.waits) >= self.min_waits else Severity.LOW
         confidence = Confidence.INDICATIVE if few else Confidence.OBSERVED
-        draft = _Draft(subject, load, summary, evidence, confidence, limit)
+        draft = _Draft(subject, load, summary, evidence, confidence, servers, limit)
         yield from draft.finding(self.name, population, changes)
 
     def _from_concurrency(self, population: Population, subject: Subject, load: _Load) -> Iterator[Finding]:
@@ -109,20 +130,17 @@ class AgentOverload:
         few = len(load.calls) < self.min_calls
         least = self.min_clear_correlation if few else self.min_correlation
         queues = bend.is_significant and bend.correlation >= least and bend.ratio >= self.min_knee_ratio
+        servers, changes = (load.servers, {}) if not queues else _one_more_for_calls(load, ratios, bend)
         busy = utilisation(load.calls, (), load.servers)
         if not queues or (bend.wait_share < self.min_wait_share and busy < self.min_utilisation):
             return
-        changes: dict[str, list[Change]] = {}
-        for call, ratio in zip(load.calls, ratios, strict=True):
-            factor = min(1.0, bend.unloaded / max(1e-9, ratio))
-            changes.setdefault(call.trace_id, []).append(Scale(frozenset({call.span_id}), factor))
         summary = (
             f"Calls of {subject.name!r} take {bend.ratio:.1f} times as long when many of them run at once, which looks "
             "like a queue"
         )
         limit = Severity.MEDIUM if few else Severity.CRITICAL
         confidence = Confidence.INDICATIVE if few else Confidence.OBSERVED
-        draft = _Draft(subject, load, summary, _knee_evidence(load, bend, busy), confidence, limit)
+        draft = _Draft(subject, load, summary, _knee_evidence(load, bend, busy), confidence, servers, limit)
         yield from draft.finding(self.name, population, changes)
 
 
@@ -133,6 +151,7 @@ class _Load:
     calls: tuple[Operation, ...]
     waits: tuple[Operation, ...]
     adjusted: tuple[float, ...]
+    inside: tuple[Operation, ...] = ()
 
     @property
     def servers(self) -> int:
@@ -171,15 +190,32 @@ def _loads(population: Population) -> Mapping[Subject, _Load]:
                 if subject is not None and call.ended and call.error is None:
                     tokens = total_tokens([call, *execution.descendants(call.span_id)])
                     calls.setdefault(subject, []).append(call)
-                    sized.setdefault(subject, []).append(replace(call, tokens=tokens))
+                    sized.setdefault(subject, []).append(dataclasses.replace(call, tokens=tokens))
         for wait in execution.operations:
             if wait.wait_kind in _QUEUES:
                 subject = agent_of(wait) or Subject(kind=SubjectKind.RESOURCE, name=wait.name)
                 waits.setdefault(subject, []).append(wait)
+    served = _served(population, waits)
     return {
-        subject: _Load(tuple(calls.get(subject, ())), tuple(waits.get(subject, ())), _adjusted(sized.get(subject, [])))
+        subject: _Load(
+            tuple(calls.get(subject, ())),
+            tuple(waits.get(subject, ())),
+            _adjusted(sized.get(subject, [])),
+            tuple(served.get(subject, ())),
+        )
         for subject in {**calls, **waits}
     }
+
+
+def _served(population: Population, waits: Mapping[Subject, Sequence[Operation]]) -> Mapping[Subject, list[Operation]]:
+    """List what may have been waited for: of each subject that has waits, everything that belongs to it."""
+    found: dict[Subject, list[Operation]] = {subject: [] for subject in waits}
+    for execution in population.executions if waits else ():
+        for each in execution.operations:
+            subject = agent_of(each)
+            if subject in found and each.kind is not OperationKind.WAIT and each.ended:
+                found[subject].append(each)
+    return found
 
 
 def _adjusted(calls: Sequence[Operation]) -> tuple[float, ...]:
@@ -189,6 +225,49 @@ def _adjusted(calls: Sequence[Operation]) -> tuple[float, ...]:
         middle = median([call.duration_ns for call in calls]) if calls else 1
         return tuple(call.duration_ns / max(1.0, middle) for call in calls)
     return tuple(expected.ratio(call) for call in calls)
+
+
+def _one_more_for_waits(load: _Load) -> tuple[int, Mapping[str, Sequence[Change]]]:
+    """Return the servers there are, and the changes that one more makes.
+
+    Replayed where the calls behind the waits are known and explain them; by the formula of the mean wait elsewhere.
+    """
+    requests = None if load.wait_kind == "rate_limit" else requests_of(load.waits, load.inside)
+    replay = with_one_more(requests) if requests else None
+    changes: dict[str, list[Change]] = {}
+    if requests is None or replay is None:
+        busy = utilisation(load.calls or load.waits, load.waits, load.servers)
+        left = wait_ratio_with_one_more(load.servers, busy)
+        for wait in load.waits:
+            changes.setdefault(wait.trace_id, []).append(Scale(frozenset({wait.span_id}), left))
+        return load.servers, changes
+    servers, waits = replay
+    for request, wait_ns in zip(requests, waits, strict=True):
+        if request.wait_ns:
+            change = Replace(frozenset({request.operation.span_id}), min(wait_ns, request.wait_ns))
+            changes.setdefault(request.operation.trace_id, []).append(change)
+    return servers, changes
+
+
+def _one_more_for_calls(load: _Load, ratios: Sequence[float], bend: Knee) -> tuple[int, Mapping[str, Sequence[Change]]]:
+    """Return the same for calls whose waits nobody recorded: they are taken from the order of arrivals and departures.
+
+    Where no queue explains those, calls as fast as when few others run are what can be hoped for.
+    """
+    changes: dict[str, list[Change]] = {}
+    found = reconstructed(load.calls)
+    if found is None:
+        for call, ratio in zip(load.calls, ratios, strict=True):
+            factor = min(1.0, bend.unloaded / max(1e-9, ratio))
+            changes.setdefault(call.trace_id, []).append(Scale(frozenset({call.span_id}), factor))
+        return load.servers, changes
+    servers, requests = found
+    arrivals, services = [each.arrival_ns for each in requests], [each.service_ns for each in requests]
+    for request, wait_ns in zip(requests, waits_ns(arrivals, services, servers + 1), strict=True):
+        call = request.operation
+        factor = (request.service_ns + min(wait_ns, request.wait_ns)) / max(1, call.duration_ns)
+        changes.setdefault(call.trace_id, []).append(Scale(frozenset({call.span_id}), min(1.0, factor)))
+    return servers, changes
 
 
 def _knee_evidence(load: _Load, bend: Knee, busy: float) -> Mapping[str, float]:
@@ -210,18 +289,14 @@ class _Draft:
     summary: str
     evidence: Mapping[str, str | float]
     confidence: Confidence
+    servers: int
     limit: Severity = Severity.CRITICAL
 
     def finding(
         self, detector: str, population: Population, changes: Mapping[str, Sequence[Change]]
     ) -> Iterator[Finding]:
         """Yield the finding if the replay shows that it is worth it."""
-        savings = {
-            execution.trace_id: max(0, replay(execution, changes[execution.trace_id]).saving_ns)
-            for execution in population.executions
-            if execution.trace_id in changes
-        }
-        impact = measure(population, savings)
+        impact = replayed(population, changes)
         if impact is None:
             return
         kind = self.load.wait_kind if self.load.waits else "queue"
@@ -237,6 +312,7 @@ class _Draft:
             summary=self.summary,
             evidence={**self.evidence, "runs": len(population.executions), "runs_affected": impact.runs},
             saving=impact.saving,
+            changes=impact.changes,
             recommendation=_RECOMMENDATIONS[kind].format(name=self.subject.name),
-            advice=Advice(optimizer=optimizer, knob=f"servers:{self.subject.name}", value=self.load.servers + 1),
+            advice=Advice(optimizer=optimizer, knob=f"servers:{self.subject.name}", value=self.servers + 1),
         )

@@ -9,13 +9,13 @@ from typing import ClassVar
 
 from otel_wfperf.analysis.fragments import FragmentClass, of_class
 from otel_wfperf.analysis.population import Population
+from otel_wfperf.analysis.service_time import ServiceTime, service_time, uncached_tokens
 from otel_wfperf.analysis.statistics import median
-from otel_wfperf.analysis.what_if import replay
 from otel_wfperf.detectors.place import agent_of
-from otel_wfperf.detectors.service_time import ServiceTime, service_time, uncached_tokens
-from otel_wfperf.detectors.severity import Impact, at_most, examples, measure
+from otel_wfperf.detectors.severity import Impact, at_most, examples, replayed
 from otel_wfperf.model import (
     Advice,
+    Change,
     Confidence,
     Execution,
     Finding,
@@ -127,7 +127,7 @@ class ContextBloat:
         *,
         limit: Severity,
     ) -> Finding:
-        impact = measure(population, _savings_ns(population, found))
+        impact = replayed(population, _changes(population, found))
         first = round(median([each.first for each in found]))
         last = round(median([each.last for each in found]))
         calls = round(median([len(each.calls) for each in found]))
@@ -147,6 +147,7 @@ class ContextBloat:
             ),
             evidence=_evidence(population, found),
             saving=impact.saving if impact else None,
+            changes=impact.changes if impact else {},
             recommendation=(
                 f"Summarise or drop old tool results in the prompt of {subject.name!r}, or let the provider cache "
                 "its start."
@@ -252,8 +253,8 @@ def _resent(earlier: Operation, later: Operation) -> int:
     return min(_input(later), _input(earlier) + _usage(earlier).output)
 
 
-def _savings_ns(population: Population, found: Sequence[_Conversation]) -> Mapping[str, int]:
-    """Replay each run with short prompts, as far as the fit of time on tokens says that it helps."""
+def _changes(population: Population, found: Sequence[_Conversation]) -> Mapping[str, Sequence[Change]]:
+    """Shorten the prompts of each run, as far as the fit of time on tokens says that it helps."""
     models = {call.model for each in found for call in each.calls}
     calls = [
         call
@@ -264,14 +265,10 @@ def _savings_ns(population: Population, found: Sequence[_Conversation]) -> Mappi
     expected = service_time(calls)
     if expected is None or not expected.input_ns:
         return {}
-    changes: dict[str, list[Shorten]] = {}
+    changes: dict[str, list[Change]] = {}
     for each in found:
         changes.setdefault(each.execution.trace_id, []).extend(each.changes(expected))
-    return {
-        execution.trace_id: max(0, replay(execution, changes[execution.trace_id]).saving_ns)
-        for execution in population.executions
-        if execution.trace_id in changes
-    }
+    return changes
 
 
 def _evidence(population: Population, found: Sequence[_Conversation]) -> dict[str, EvidenceValue]:

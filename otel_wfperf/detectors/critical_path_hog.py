@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from otel_wfperf.analysis.population import Population
+from otel_wfperf.analysis.service_time import ServiceTime, service_time
 from otel_wfperf.analysis.statistics import median
-from otel_wfperf.analysis.what_if import replay
 from otel_wfperf.detectors.place import CALLS, SUBJECT_KINDS, is_inside_of_agent
-from otel_wfperf.detectors.service_time import ServiceTime, service_time
-from otel_wfperf.detectors.severity import MIN_RUNS, Impact, at_most, examples, measure
+from otel_wfperf.detectors.severity import MIN_RUNS, Impact, at_most, examples, replayed
 from otel_wfperf.model import (
     Change,
     Confidence,
@@ -79,7 +78,7 @@ class CriticalPathHog:
             as_designed = bool(held) and self._works_as_designed(runs, held, name)
             if not held or len(held) < least or cold or (few and (as_designed or not self._is_clear(held, name))):
                 continue
-            impact = measure(population, {run.execution.trace_id: run.saving_ns(name, level) for run in held})
+            impact = replayed(population, {run.execution.trace_id: run.changes(name, level) for run in held})
             if impact is not None:
                 yield self._finding(population, level, name, held=held, impact=impact, as_designed=as_designed)
 
@@ -134,6 +133,7 @@ class CriticalPathHog:
             ),
             evidence=_evidence(population, held, name) | {"works_as_designed": as_designed},
             saving=impact.saving,
+            changes=impact.changes,
             recommendation=_recommendation(name, as_designed=as_designed),
         )
 
@@ -213,8 +213,8 @@ class _Run:
         part = self.parts[name]
         return part.path_ns / max(1, len(part.calls)) / max(1.0, theirs)
 
-    def saving_ns(self, name: str, level: OperationKind) -> int:
-        """Replay with the phase twice as fast, phases within it as they are."""
+    def changes(self, name: str, level: OperationKind) -> Sequence[Change]:
+        """Make the phase twice as fast, phases within it as they are."""
         hog = {each.span_id for each in self.parts[name].owners}
         owner_of = {each.span_id: owner for each, owner, _ in _owned(self.execution, level)}
         faster, as_before = set[str](), set[str]()
@@ -225,8 +225,7 @@ class _Run:
                 faster.add(each.span_id)
             elif is_within and each.span_id not in hog and _is_at(each, level):
                 as_before.add(each.span_id)
-        changes: list[Change] = [Scale(frozenset(faster), 0.5), Scale(frozenset(as_before), 2.0)]
-        return replay(self.execution, changes).saving_ns
+        return [Scale(frozenset(faster), 0.5), Scale(frozenset(as_before), 2.0)]
 
 
 def _owned(execution: Execution, level: OperationKind) -> Iterator[tuple[Operation, Operation | None, bool]]:

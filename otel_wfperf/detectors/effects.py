@@ -31,7 +31,13 @@ _SEQUENCES: Final = """
     tier turn version
 """
 
+# Chosen: verbs and fillers that say nothing about what a call is about.
+_READS: Final = (
+    "a by calculate detail details fetch find for from get in info list load lookup of query read search show"
+)
+
 _CHANGE_WORDS: Final = frozenset(_CHANGES.split())
+_READ_WORDS: Final = frozenset(_READS.split())
 _FIRST_CHANGE_WORDS: Final = frozenset(_CHANGES_AS_FIRST_WORD.split())
 _GATE_WORDS: Final = frozenset(_GATES.split())
 _SEQUENCE_WORDS: Final = frozenset(_SEQUENCES.split())
@@ -56,6 +62,11 @@ def changes_with_time(name: str) -> bool:
     return not _CHANGING_WORDS.isdisjoint(_words(name))
 
 
+def share_a_noun(first: str, second: str) -> bool:
+    """Tell whether two names are probably about the same thing, as ``get_order`` and ``update_orders`` are."""
+    return not _nouns(first).isdisjoint(_nouns(second))
+
+
 def are_namesakes(names: Sequence[str]) -> bool:
     """Tell whether names are those of copies of one worker: ``research_a`` and ``research_b``, not steps 1 and 2."""
     found = [_NUMBERED.fullmatch(name) for name in names]
@@ -63,6 +74,12 @@ def are_namesakes(names: Sequence[str]) -> bool:
     if None in found or len(stems) != 1 or len(set(names)) < len(names):
         return False
     return _SEQUENCE_WORDS.isdisjoint(_words(stems.pop())[-1:])
+
+
+def _nouns(name: str) -> frozenset[str]:
+    first, *rest = _words(name) or [""]
+    words = {*rest, *({first} - _FIRST_CHANGE_WORDS)} - _READ_WORDS - _CHANGE_WORDS
+    return frozenset(word.removesuffix("s") for word in words if word)
 
 
 def _words(name: str) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
 from otel_wfperf.analysis.fragments import FragmentClass, of_class, produced, shares_content
 from otel_wfperf.analysis.population import Population
-from otel_wfperf.analysis.timeline import overlap
+from otel_wfperf.analysis.waiting import overlap_tolerance_ns
 from otel_wfperf.detectors.effects import changes_state, decides
 from otel_wfperf.detectors.series import Unit
 from otel_wfperf.model import Confidence, Execution, Operation, OperationKind
@@ -18,6 +18,8 @@ from otel_wfperf.model import Confidence, Execution, Operation, OperationKind
 # hypothesis. Chosen: two of at least 20, as clocks of several hosts make one by chance.
 _MIN_RUNS_OF_PAIR: Final = 20
 _MIN_RUNS_VARIED: Final = 2
+# Chosen: anything longer has a fragment if it was looked at.
+_READ_BYTES: Final = 64
 
 
 class Verdict(Enum):
@@ -48,10 +50,14 @@ _CONFIDENCE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """In how many runs pairs of siblings appeared, and in how many out of order or at once."""
+    """In how many runs pairs of siblings appeared, and in how many out of order or at once.
+
+    Also when each fragment of a run was last passed on, found out once for all of its pairs.
+    """
 
     seen: Mapping[frozenset[str], int]
     varied: Mapping[frozenset[str], int]
+    _latest_ns: dict[str, Mapping[int, int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, population: Population) -> Orders:
@@ -63,7 +69,7 @@ class Orders:
             for first, second in _distinct_pairs(execution):
                 pair = frozenset({first.name, second.name})
                 seen[pair] = seen.get(pair, 0) + 1
-                if overlap(first, second):
+                if _ran_together(first, second):
                     overlapped[pair] = overlapped.get(pair, 0) + 1
                 else:
                     forward[first.name, second.name] = forward.get((first.name, second.name), 0) + 1
@@ -79,6 +85,17 @@ class Orders:
         pair = frozenset({first, second})
         return self.seen.get(pair, 0) >= _MIN_RUNS_OF_PAIR and self.varied.get(pair, 0) >= _MIN_RUNS_VARIED
 
+    def is_used_later(self, execution: Execution, result: frozenset[int], moment_ns: int) -> bool:
+        """Tell whether some of a result turns up in an input from a moment on, or in the result of the run."""
+        latest_ns = self._latest_ns.get(execution.trace_id)
+        if latest_ns is None:
+            # Operations come in order of start: the last one stays.
+            latest_ns = {each: call.start_ns for call in execution.operations for each in call.input_fragments}
+            self._latest_ns[execution.trace_id] = latest_ns
+        if not result.isdisjoint(execution.root.output_fragments):
+            return True
+        return any(latest_ns.get(each, moment_ns - 1) >= moment_ns for each in result)
+
 
 def judge(execution: Execution, first: Unit, second: Unit, *, siblings: Sequence[Unit], orders: Orders) -> Verdict:
     """Tell how the later of two steps depends on the earlier one.
@@ -91,7 +108,7 @@ def judge(execution: Execution, first: Unit, second: Unit, *, siblings: Sequence
     hidden = decides(first.name) or any(_has_effects(execution, unit) for unit in (first, second))
     if hidden:
         return Verdict.DEPENDENT
-    used = _uses(execution, first, second)
+    used = _uses(execution, first, second, orders)
     if used is not None:
         return Verdict.DEPENDENT if used else Verdict.CONTENT
     return Verdict.ORDER if orders.vary(first.name, second.name) else Verdict.UNKNOWN
@@ -129,7 +146,7 @@ def _predecessors(unit: Unit, siblings: Sequence[Unit]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _uses(execution: Execution, first: Unit, second: Unit) -> bool | None:
+def _uses(execution: Execution, first: Unit, second: Unit, orders: Orders) -> bool | None:
     """Tell whether the second was given, or passed on, something that the first produced; None: cannot tell.
 
     Absence counts only where presence would show: what the first produced must turn up in some later input or in
@@ -146,8 +163,9 @@ def _uses(execution: Execution, first: Unit, second: Unit) -> bool | None:
     shared = shares_content(result, given)
     if shared is not False:
         return shared
-    shows = any(result & each.input_fragments for each in execution.operations if each.start_ns >= second.end_ns)
-    return False if shows or result & execution.root.output_fragments else None
+    if _is_partly_unread(_calls(execution, second)):
+        return None
+    return False if orders.is_used_later(execution, result, second.end_ns) else None
 
 
 def _produced(execution: Execution, unit: Unit) -> frozenset[int]:
@@ -173,8 +191,21 @@ def _calls(execution: Execution, unit: Unit) -> list[Operation]:
     return [each for step in unit.steps for each in execution.descendants(step.span_id) if each.kind in leaves]
 
 
+def _is_partly_unread(calls: Sequence[Operation]) -> bool:
+    """Tell whether of some calls the input was looked at and of others not, as it was too long."""
+    unread = [not call.input_fragments and (call.input_bytes or 0) > _READ_BYTES for call in calls]
+    return any(unread) and any(call.input_fragments for call in calls)
+
+
 def _union(parts: Iterable[frozenset[int]]) -> frozenset[int]:
     return frozenset().union(*parts)
+
+
+def _ran_together(first: Operation, second: Operation) -> bool:
+    """Tell whether two steps overlap by more than the clocks and the scheduling of steps in a row make them."""
+    both_ns = min(first.end_ns, second.end_ns) - max(first.start_ns, second.start_ns)
+    shorter = min(first, second, key=lambda each: each.duration_ns)
+    return both_ns > overlap_tolerance_ns(shorter)
 
 
 def _distinct_pairs(execution: Execution) -> Iterable[tuple[Operation, Operation]]:

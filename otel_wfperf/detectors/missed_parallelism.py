@@ -9,13 +9,13 @@ from typing import ClassVar
 
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.statistics import median
-from otel_wfperf.analysis.what_if import replay
 from otel_wfperf.detectors.effects import are_namesakes, changes_state
 from otel_wfperf.detectors.independence import Orders, Verdict, judge, passed_on
 from otel_wfperf.detectors.place import place_of, subject_of
 from otel_wfperf.detectors.series import Siblings, Unit, moved_together, siblings
-from otel_wfperf.detectors.severity import Impact, at_most, examples, measure
+from otel_wfperf.detectors.severity import Impact, at_most, examples, replayed
 from otel_wfperf.model import (
+    Change,
     Confidence,
     Execution,
     Finding,
@@ -77,7 +77,7 @@ class MissedParallelism:
             by_run: dict[str, list[_Series]] = {}
             for case in cases:
                 by_run.setdefault(case.execution.trace_id, []).append(case)
-            impact = measure(population, {trace_id: _saving_ns(of_run) for trace_id, of_run in by_run.items()})
+            impact = replayed(population, {trace_id: _changes(of_run) for trace_id, of_run in by_run.items()})
             if impact is not None and self._is_enough(population, impact):
                 yield _finding(self.name, population, subject, cases=cases, impact=impact)
 
@@ -204,10 +204,9 @@ def _judged(execution: Execution, first: Unit, second: Unit, *, group: Siblings,
     return verdict
 
 
-def _saving_ns(cases: Sequence[_Series]) -> int:
-    """Replay one run with all its series run together."""
-    changes = [change for case in cases for change in moved_together(case.units, case.parent)]
-    return max(0, replay(cases[0].execution, changes).saving_ns)
+def _changes(cases: Sequence[_Series]) -> Sequence[Change]:
+    """Run all series of one run together."""
+    return [change for case in cases for change in moved_together(case.units)]
 
 
 def _lift(execution: Execution, tools: Sequence[Operation]) -> tuple[Operation, Sequence[Operation]] | None:
@@ -280,6 +279,7 @@ def _finding(
             "runs_affected": impact.runs,
         },
         saving=impact.saving,
+        changes=impact.changes,
         recommendation=_recommendation(subject, confidence),
     )
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from otel_wfperf.analysis.queue_replay import waits_ns
 from otel_wfperf.analysis.statistics import median, spearman, spearman_is_significant
 from otel_wfperf.analysis.timeline import busy_ns, in_flight_at_arrival
 from otel_wfperf.model import Operation
 
 _MAX_UTILISATION: Final = 0.99
+# Chosen: a replay whose waits are further from those observed is of another kind of queue.
+_REPLAY_TOLERANCE: Final = 1.4
+# Chosen: clocks and scheduling make a call seem to overtake another now and then.
+_MAX_OVERTAKING_RATIO: Final = 0.005
+# Chosen: with more servers one more makes no difference that is worth a finding.
+_MAX_SERVERS: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,3 +83,101 @@ def wait_ratio_with_one_more(servers: int, utilisation: float) -> float:
 
     rho = min(_MAX_UTILISATION, max(0.01, utilisation))
     return wait(servers + 1, rho * servers / (servers + 1)) / wait(servers, rho)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One use of what is queued for.
+
+    Attributes:
+        operation: The wait, or the call that holds it where waits are not recorded.
+        arrival_ns: When it was asked for (nanoseconds since the Unix epoch).
+        service_ns: How long it took once it was served (nanoseconds).
+        wait_ns: How long it waited before (nanoseconds).
+    """
+
+    operation: Operation
+    arrival_ns: int
+    service_ns: int
+    wait_ns: int
+
+
+def requests_of(waits: Sequence[Operation], calls: Sequence[Operation]) -> list[Request] | None:
+    """Match waits with the calls that they end in; None when one in ten has none.
+
+    Calls of a kind and name that others waited for, and that did not wait, are requests too: they keep servers busy.
+    """
+    by_run: dict[str, list[Operation]] = {}
+    for call in sorted(calls, key=lambda each: (each.start_ns, each.span_id)):
+        by_run.setdefault(call.trace_id, []).append(call)
+    served: dict[tuple[str, str], Request] = {}
+    for wait in waits:
+        after = _served_after(wait, by_run.get(wait.trace_id, ()))
+        if after is not None:
+            request = Request(wait, wait.start_ns, after.duration_ns, wait.duration_ns)
+            served[after.trace_id, after.span_id] = request
+    if len(served) < 0.9 * len(waits):
+        return None
+    kinds = {(call.kind, call.name) for call in calls if (call.trace_id, call.span_id) in served}
+    others = (
+        Request(call, call.start_ns, call.duration_ns, 0)
+        for call in calls
+        if (call.kind, call.name) in kinds and (call.trace_id, call.span_id) not in served
+    )
+    return [*served.values(), *others]
+
+
+def _served_after(wait: Operation, calls: Sequence[Operation]) -> Operation | None:
+    """Return the sibling that starts as a wait ends, give or take what scheduling costs."""
+    tolerance_ns = 50_000_000
+    siblings = (call for call in calls if call.parent_id == wait.parent_id and call.span_id != wait.span_id)
+    return next((call for call in siblings if abs(call.start_ns - wait.end_ns) <= tolerance_ns), None)
+
+
+def with_one_more(requests: Sequence[Request]) -> tuple[int, Sequence[int]] | None:
+    """Return how many servers explain the waits best, and each wait with one more (nanoseconds).
+
+    None when no number of servers does: then it is no queue of the requests known.
+    """
+    arrivals = [each.arrival_ns for each in requests]
+    services = [each.service_ns for each in requests]
+    observed_ns = sum(each.wait_ns for each in requests)
+    if not observed_ns:
+        return None
+
+    def misfit(servers: int) -> float:
+        return abs(math.log(max(1, sum(waits_ns(arrivals, services, servers))) / observed_ns))
+
+    best = min(range(1, _MAX_SERVERS + 1), key=misfit)
+    if misfit(best) > math.log(_REPLAY_TOLERANCE):
+        return None
+    return best, waits_ns(arrivals, services, best + 1)
+
+
+def reconstructed(calls: Sequence[Operation]) -> tuple[int, list[Request]] | None:
+    """Divide calls into wait and service as a first come, first served queue would have; return its servers too.
+
+    Of m servers one is free for a call when all but m - 1 of those that came before have left. The fewest servers are
+    taken with which no call ends before it could have begun; None when more than ``_MAX_SERVERS`` are needed.
+    """
+    in_order = sorted(calls, key=lambda each: (each.start_ns, each.trace_id, each.span_id))
+    for servers in range(1, _MAX_SERVERS + 1):
+        requests, impossible = _served_in_order(in_order, servers)
+        if impossible <= _MAX_OVERTAKING_RATIO * len(in_order):
+            return servers, requests
+    return None
+
+
+def _served_in_order(calls: Sequence[Operation], servers: int) -> tuple[list[Request], int]:
+    """Return the requests, and how many of them would have ended before they began."""
+    latest_ends: list[int] = []
+    requests, impossible = [], 0
+    for call in calls:
+        start_ns = max(call.start_ns, latest_ends[0]) if len(latest_ends) == servers else call.start_ns
+        impossible += start_ns > call.end_ns
+        start_ns = min(start_ns, call.end_ns)
+        requests.append(Request(call, call.start_ns, call.end_ns - start_ns, start_ns - call.start_ns))
+        heapq.heappush(latest_ends, call.end_ns)
+        if len(latest_ends) > servers:
+            heapq.heappop(latest_ends)
+    return requests, impossible

@@ -10,11 +10,10 @@ from statistics import NormalDist
 from typing import ClassVar
 
 from otel_wfperf.analysis.population import Population
+from otel_wfperf.analysis.service_time import service_time
 from otel_wfperf.analysis.statistics import median, spearman
-from otel_wfperf.analysis.what_if import replay
 from otel_wfperf.detectors.place import CALLS
-from otel_wfperf.detectors.service_time import service_time
-from otel_wfperf.detectors.severity import Impact, examples, measure
+from otel_wfperf.detectors.severity import Impact, examples, replayed
 from otel_wfperf.model import (
     Change,
     Confidence,
@@ -100,7 +99,7 @@ class ResourceContention:
                     cases.append(case)
             if cases:
                 worst = max(cases, key=lambda case: case.slow_ratio)
-                impact = measure(population, worst.savings_ns(population))
+                impact = replayed(population, worst.changes)
                 if impact is not None:
                     yield _finding(self.name, population, worst, impact)
 
@@ -188,19 +187,16 @@ class _Case:
     def correlation(self) -> float:
         return spearman([window.value for window in self.windows], [window.slowness for window in self.windows])
 
-    def savings_ns(self, population: Population) -> Mapping[str, int]:
-        """Replay the affected runs with calls as fast as in quiet windows."""
+    @property
+    def changes(self) -> Mapping[str, Sequence[Change]]:
+        """Let calls be as fast as in quiet windows, by trace id."""
         changes: dict[str, list[Change]] = {}
         for window in self.short:
             for sample in window.samples:
                 factor = min(1.0, self.quiet_slowness / max(1e-9, sample.ratio))
                 change = Scale(frozenset({sample.call.span_id}), factor)
                 changes.setdefault(sample.call.trace_id, []).append(change)
-        return {
-            execution.trace_id: max(0, replay(execution, changes[execution.trace_id]).saving_ns)
-            for execution in population.executions
-            if execution.trace_id in changes
-        }
+        return changes
 
 
 def _samples(population: Population, min_baseline: int) -> list[_Sample]:
@@ -251,5 +247,6 @@ def _finding(detector: str, population: Population, case: _Case, impact: Impact)
             "runs_affected": impact.runs,
         },
         saving=impact.saving,
+        changes=impact.changes,
         recommendation=signal.recommendation,
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from otel_wfperf.model import Execution, Move, Operation, OperationKind
@@ -80,18 +81,33 @@ class Siblings:
     parent: Operation
     units: tuple[Unit, ...]
     breaks_ns: tuple[int, ...]
+    _alone: frozenset[int] = field(init=False, repr=False, compare=False)
+    _counts: Counter[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Look at all of them once: a parent may have thousands."""
+        object.__setattr__(self, "_alone", frozenset(map(id, _alone(self.units))))
+        object.__setattr__(self, "_counts", Counter(unit.name for unit in self.units))
 
     def is_serial(self, unit: Unit) -> bool:
         """Tell whether a step ran alone: others did not overlap it, and it is no loop. A tool may be called often."""
-        alone = all(
-            other is unit or other.end_ns <= unit.start_ns or other.start_ns >= unit.end_ns for other in self.units
-        )
-        returns = unit.is_loop or sum(other.name == unit.name for other in self.units) > 1
-        return alone and (not returns or unit.kind in (OperationKind.TOOL, OperationKind.RETRIEVAL))
+        returns = unit.is_loop or self._counts[unit.name] > 1
+        return id(unit) in self._alone and (not returns or unit.kind in (OperationKind.TOOL, OperationKind.RETRIEVAL))
 
     def is_broken(self, earlier: Unit, later: Unit) -> bool:
         """Tell whether a model call or a person came between two steps."""
         return any(earlier.start_ns <= moment_ns <= later.start_ns for moment_ns in self.breaks_ns)
+
+
+def _alone(units: Sequence[Unit]) -> Iterator[Unit]:
+    """Yield the units, in order of start, that ran while no other did."""
+    reached_ns = 0
+    for at, unit in enumerate(units):
+        end_ns = unit.end_ns
+        is_last = at + 1 == len(units)
+        if reached_ns <= unit.start_ns and (is_last or units[at + 1].start_ns >= end_ns):
+            yield unit
+        reached_ns = max(reached_ns, end_ns)
 
 
 def siblings(execution: Execution) -> Iterator[Siblings]:
@@ -142,11 +158,11 @@ def _breaks(execution: Execution, children: Sequence[Operation]) -> Iterator[int
             yield from _breaks(execution, execution.children(child.span_id))
 
 
-def moved_together(units: Sequence[Unit], parent: Operation) -> list[Move]:
-    """Return the changes that start all steps of a series when the first one started."""
-    start_ns = units[0].start_ns
+def moved_together(units: Sequence[Unit]) -> list[Move]:
+    """Return the changes that start all steps of a series when the first one starts."""
+    leader = units[0].members[0].span_id
     return [
-        Move(member.span_id, member.start_ns - unit.start_ns + start_ns - parent.start_ns)
+        Move(member.span_id, member.start_ns - unit.start_ns, after=leader)
         for unit in units[1:]
         for member in unit.members
     ]

@@ -1,4 +1,4 @@
-"""Recording workflows by hand: ``workflow``, ``phase``, ``agent``, ``tool``, ``wait``, ``context``.
+"""Recording workflows by hand: ``workflow``, ``phase``, ``agent``, ``tool``, ``llm``, ``wait``, ``context``.
 
 Each is a decorator for functions, coroutines, generators and asynchronous generators, and a
 context manager, synchronous and asynchronous. Without an OpenTelemetry provider they do nothing.
@@ -6,12 +6,15 @@ context manager, synchronous and asynchronous. Without an OpenTelemetry provider
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind
 
 from otel_wfperf import semconv
 from otel_wfperf.instrumentation.call import (
@@ -35,6 +38,7 @@ __all__ = [
     "attach",
     "context",
     "current_operation",
+    "llm",
     "phase",
     "tool",
     "wait",
@@ -43,6 +47,11 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 WaitKind: TypeAlias = Literal["queue", "concurrency", "rate_limit", "lock", "retry_backoff", "human"]
+WAIT_KINDS: Final[tuple[str, ...]] = get_args(WaitKind)
+# Chosen: enough of a word to find where it was written.
+_MAX_SHOWN_CHARS: Final = 60
+_logger = logging.getLogger("otel_wfperf")
+LlmOperation: TypeAlias = Literal["chat", "text_completion", "generate_content"]
 ContextOperation: TypeAlias = Literal["build", "trim", "compact", "summarise"]
 
 
@@ -57,6 +66,7 @@ class Recording:
         span_name: str,
         attributes: Mapping[str, AttributeValue | None],
         parent: Call | None,
+        span_kind: SpanKind = SpanKind.INTERNAL,
     ) -> None:
         """Describe operations to record; nothing starts yet."""
         self.kind = kind
@@ -64,6 +74,7 @@ class Recording:
         self._span_name = span_name
         self._attributes = {key: value for key, value in attributes.items() if value is not None}
         self._parent = parent
+        self._span_kind = span_kind
         # What `with` has entered, by identity of the call; several threads may use one object at once.
         self._entered: dict[int, tuple[Call, Token[Context] | None]] = {}
 
@@ -76,6 +87,7 @@ class Recording:
                 span_name=self._span_name,
                 attributes=self._attributes,
                 context=self._parent.context if self._parent is not None else None,
+                span_kind=self._span_kind,
             )
         except Exception:  # noqa: BLE001 - a span processor that raises must not stop the user's program
             count_failure("call.start")
@@ -196,6 +208,32 @@ def tool(name: str, *, call_id: str | None = None, turn: str | None = None, pare
     return _recording("tool", name, f"execute_tool {name}", attributes, parent)
 
 
+def llm(
+    model: str,
+    *,
+    provider: str | None = None,
+    operation: LlmOperation = "chat",
+    temperature: float | None = None,
+    parent: Call | None = None,
+) -> Recording:
+    """Record one call of a model that nothing else records; say its tokens with ``record_tokens``.
+
+    Args:
+        model: Name of the model that is asked for.
+        provider: Who serves it, such as ``openai``.
+        operation: chat, text_completion or generate_content.
+        temperature: What it is asked with.
+        parent: As for :func:`workflow`.
+    """
+    attributes: dict[str, AttributeValue | None] = {
+        semconv.OPERATION_NAME: operation,
+        semconv.PROVIDER_NAME: provider,
+        semconv.REQUEST_MODEL: model,
+        semconv.REQUEST_TEMPERATURE: temperature,
+    }
+    return _recording("llm", model, f"{operation} {model}", attributes, parent, span_kind=SpanKind.CLIENT)
+
+
 def wait(
     resource: str,
     *,
@@ -208,11 +246,16 @@ def wait(
 
     Args:
         resource: What is waited for, such as the name of a pool; of low cardinality.
-        kind: Why: queue, concurrency, rate_limit, lock, retry_backoff or human.
+        kind: Why: queue, concurrency, rate_limit, lock, retry_backoff or human; anything else counts as queue, with a
+            warning.
         queue_depth: Requests that wait already (count).
         concurrency_limit: Capacity of the resource (count).
         parent: As for :func:`workflow`.
     """
+    if kind not in WAIT_KINDS:
+        _warn_of_wait_kind(resource, repr(kind)[:_MAX_SHOWN_CHARS])
+        # Whatever it was meant to be, it is time spent waiting in line; a value that no reader knows would be lost.
+        kind = "queue"
     attributes: dict[str, AttributeValue | None] = {
         semconv.WAIT_KIND: kind,
         semconv.WAIT_RESOURCE: resource,
@@ -232,12 +275,25 @@ def context(operation: ContextOperation, *, parent: Call | None = None) -> Recor
     return _recording("context", operation, f"context {operation}", {semconv.CONTEXT_OPERATION: operation}, parent)
 
 
+# As often as there are different mistakes: a wait may be in a loop.
+@lru_cache(maxsize=100)
+def _warn_of_wait_kind(resource: str, kind: str) -> None:
+    known = ", ".join(WAIT_KINDS)
+    _logger.warning("otel-wfperf: wait(%r): unknown kind: %s (known: %s); recorded as queue", resource, kind, known)
+
+
 def _recording(
-    kind: str, name: str, span_name: str, attributes: Mapping[str, AttributeValue | None], parent: Call | None
+    kind: str,
+    name: str,
+    span_name: str,
+    attributes: Mapping[str, AttributeValue | None],
+    parent: Call | None,
+    *,
+    span_kind: SpanKind = SpanKind.INTERNAL,
 ) -> Recording:
     if not isinstance(name, str):
         raise TypeError(f"{kind}: the name must be a str, not {type(name).__name__}; write {kind}('a name')")
-    return Recording(kind, name, span_name=span_name, attributes=attributes, parent=parent)
+    return Recording(kind, name, span_name=span_name, attributes=attributes, parent=parent, span_kind=span_kind)
 
 
 def _names(names: Sequence[str]) -> tuple[str, ...]:

@@ -59,7 +59,6 @@ class Call(Facts):
         "agent",
         "attributes",
         "ended",
-        "kind",
         "name",
         "outer",
         "workflow",
@@ -120,6 +119,8 @@ class Call(Facts):
 
     def _end(self, error_type: str | None, attributes: Mapping[str, Any], end_ns: int) -> None:
         figures = self._figures()
+        if self._tokens and self.kind == "llm":
+            attributes = {**self.token_attributes(), **attributes}  # metrics count them
         span = self.span
         try:
             if span.is_recording():

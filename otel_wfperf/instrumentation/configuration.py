@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import socket
 import threading
@@ -18,6 +17,8 @@ from opentelemetry import metrics, trace
 from otel_wfperf import semconv
 from otel_wfperf.errors import ConfigError
 from otel_wfperf.instrumentation.cpu import CPU
+from otel_wfperf.instrumentation.exporter_warnings import of_ours
+from otel_wfperf.instrumentation.facts import preload
 from otel_wfperf.instrumentation.failures import failures_counted
 from otel_wfperf.instrumentation.metrics import METRICS
 from otel_wfperf.instrumentation.open_spans import OPEN_SPANS
@@ -65,7 +66,8 @@ def configure(
     Args:
         endpoint: Base URL of the sidecar; by default port 4317 (gRPC) or 4318 (HTTP) of this machine.
         service_name: Name of the program.
-        protocol: ``grpc`` or ``http/protobuf``; by default that of the port, which is gRPC but for 4318.
+        protocol: ``grpc`` or ``http/protobuf``; by default that of the endpoint, which is gRPC but for port 4318 and
+            for a URL with a path.
         agent_capacity: How many agents may run at once (count); metrics compare the running ones with it.
 
     Raises:
@@ -75,6 +77,7 @@ def configure(
         return
     targets = {signal: _Target.of(signal, endpoint, protocol) for signal in ("traces", "metrics", "logs")}
     with failures_counted("configure"), _configured:
+        preload()
         _set_up(targets, service_name)
         for announcer in _announcing:
             announcer.start()
@@ -157,9 +160,10 @@ class _Target:
 
 
 def _usual_protocol(endpoint: str | None) -> str:
-    """Guess from the port. Source: OTLP specification, 4318 is the port of OTLP over HTTP."""
+    """Guess from port and path. Source: OTLP specification, 4318 is the port of OTLP over HTTP; gRPC has no path."""
     try:
-        return "http/protobuf" if endpoint and urlsplit(endpoint).port == 4318 else "grpc"
+        url = urlsplit(endpoint or "")
+        return "http/protobuf" if url.port == 4318 or (url.path.strip("/") and url.hostname) else "grpc"
     except ValueError:
         return "grpc"
 
@@ -179,7 +183,6 @@ def _set_up(targets: Mapping[str, _Target], service_name: str | None) -> None:
         shutdowns.append((targets["metrics"], _set_up_metrics(targets["metrics"], service_name)))
     if not shutdowns:
         return
-    _log_once_per_message()
     atexit.register(_Flush(shutdowns).run_at_exit)
 
 
@@ -243,7 +246,7 @@ def _set_up_metrics(target: _Target, service_name: str | None) -> Callable[[], N
 
         exporter = HttpMetricExporter(**target.arguments())
     interval_ms = None if "OTEL_METRIC_EXPORT_INTERVAL" in os.environ else _METRIC_INTERVAL_MS
-    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=interval_ms)
+    reader = PeriodicExportingMetricReader(of_ours(exporter, target.url), export_interval_millis=interval_ms)
     provider = MeterProvider([reader], resource=_resource(service_name), shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
     METRICS.use_meter_provider(provider)
@@ -281,24 +284,3 @@ class _Flush:
         for _, shutdown in self._shutdowns:
             with failures_counted("configure.flush"):
                 shutdown()
-
-
-def _log_once_per_message() -> None:
-    """Let the exporters say once that nobody answers, not with every batch."""
-    for name in list(logging.root.manager.loggerDict):
-        if name.startswith(("opentelemetry.exporter.otlp", "opentelemetry.sdk._shared_internal")):
-            logging.getLogger(name).addFilter(_OncePerMessage())
-
-
-class _OncePerMessage(logging.Filter):
-    """Passes the first warning of each logger; the rest says the same."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._was_said = False
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING:
-            return True
-        was_said, self._was_said = self._was_said, True
-        return not was_said

@@ -25,6 +25,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from otel_wfperf.instrumentation.encoding import Encoded, SpanEncoder
+from otel_wfperf.instrumentation.exporter_warnings import of_ours
 from otel_wfperf.instrumentation.failures import count_failure
 
 _logger = logging.getLogger("otel_wfperf")
@@ -57,11 +58,12 @@ def span_queue(exporter_arguments: Mapping[str, Any], protocol: str) -> SpanProc
     arguments = dict(exporter_arguments)
     make_exporter = grpc_exporter if protocol == "grpc" else http_exporter
     try:
-        return SpanQueue(lambda: make_exporter(**arguments))
+        return SpanQueue(lambda: of_ours(make_exporter(**arguments), arguments["endpoint"]))
     except UnknownExporterError as unknown:
         count_failure("export.unknown_exporter")
         delay_ms = _setting("OTEL_BSP_SCHEDULE_DELAY", SCHEDULE_DELAY_MS)
-        return BatchSpanProcessor(unknown.exporter, schedule_delay_millis=delay_ms)
+        exporter = of_ours(unknown.exporter, arguments["endpoint"])
+        return BatchSpanProcessor(exporter, schedule_delay_millis=delay_ms)
 
 
 class UnknownExporterError(Exception):

@@ -16,19 +16,33 @@ _TOTALS: Final = {
     "cache_write": semconv.TOTAL_CACHE_WRITE_TOKENS,
     "reasoning": semconv.TOTAL_REASONING_TOKENS,
 }
+_USAGE: Final = {
+    "input": semconv.INPUT_TOKENS,
+    "output": semconv.OUTPUT_TOKENS,
+    "cache_read": semconv.CACHE_READ_TOKENS,
+    "cache_write": semconv.CACHE_WRITE_TOKENS,
+    "reasoning": semconv.REASONING_TOKENS,
+}
+
+
+def preload() -> None:
+    """Load what the first recorded content needs (some 10 ms): else the operation that has it is charged for that."""
+    import otel_wfperf.instrumentation.payload  # noqa: F401, PLC0415 - as is said
 
 
 class Facts:
     """Writes facts about an operation to its span.
 
     Attributes:
+        kind: What the operation is, such as phase or llm.
         span: The OpenTelemetry span.
     """
 
-    __slots__ = ("_tokens", "span")
+    __slots__ = ("_tokens", "kind", "span")
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, kind: str, span: Span) -> None:
         """Know nothing yet."""
+        self.kind = kind
         self.span = span
         self._tokens: dict[str, int] | None = None
 
@@ -44,7 +58,8 @@ class Facts:
     ) -> None:
         """Add the tokens of a model call that nothing else records (tokens); calls add up.
 
-        They are written as totals of this operation: a model call that is a span of its own is never counted twice.
+        Of a model call they are its own; of anything else they are written as totals, so that a model call that is a
+        span of its own is never counted twice.
 
         Args:
             input: Prompt tokens, cached ones included.
@@ -64,7 +79,12 @@ class Facts:
         for part, count in given.items():
             if count:
                 tokens[part] = tokens.get(part, 0) + int(count)
-        self.span.set_attributes({_TOTALS[part]: count for part, count in tokens.items()})
+        self.span.set_attributes(self.token_attributes())
+
+    def token_attributes(self) -> dict[str, int]:
+        """Spell the tokens that were recorded as attributes."""
+        names = _USAGE if self.kind == "llm" else _TOTALS
+        return {names[part]: count for part, count in (self._tokens or {}).items()}
 
     @never_raises("call.record_quality")
     def record_quality(self, ratio: float) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from threading import RLock
 from typing import Final
 
+from otel_wfperf.instrumentation.facts import preload
 from otel_wfperf.instrumentation.failures import failures_counted
 from otel_wfperf.instrumentation.integration import Integration
 from otel_wfperf.instrumentation.integrations import INTEGRATIONS
@@ -58,6 +59,7 @@ class Instrumentation:
                 if problem is not None:
                     _warn_once(integration.name, problem)
                     return
+                preload()
                 # Without the lock: a hook imports modules, and whoever imports one of them may be waiting here.
                 take_back = hook()
                 with self._lock:

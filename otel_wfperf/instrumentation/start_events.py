@@ -10,7 +10,6 @@ them changed between 1.36 and 1.45, so the records here have the names that both
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from opentelemetry import context as otel_context
 from opentelemetry._logs import SeverityNumber
 
 from otel_wfperf import semconv
+from otel_wfperf.instrumentation.exporter_warnings import of_ours
 from otel_wfperf.instrumentation.failures import count_failure, failures_counted
 from otel_wfperf.instrumentation.open_spans import OPEN_SPANS, OpenSpan
 from otel_wfperf.instrumentation.sdk_spans import attributes_of, understood
@@ -44,8 +44,6 @@ _MAX_PAUSE_S: Final = 15.0
 _STOP_S: Final = 0.2
 # Key of the same name in opentelemetry.context: the client that sends must not be recorded.
 _SUPPRESSED: Final = "suppress_instrumentation"
-# Names of the loggers of the exporters: those of the span exporter say the same about a receiver that is not there.
-_LOGGERS: Final = ("opentelemetry.exporter.otlp.proto.http._log_exporter",)
 
 
 class Announcer:
@@ -135,8 +133,6 @@ class Announcer:
     def _send(self, records: Sequence[Any]) -> bool:
         if self._exporter is None:
             self._exporter = self._make_exporter()
-            for name in _LOGGERS:
-                logging.getLogger(name).addFilter(lambda _: False)
         return getattr(self._exporter.export(records), "name", "") == "SUCCESS"
 
 
@@ -150,12 +146,12 @@ def log_exporter(arguments: Mapping[str, Any], protocol: str) -> Any:
     if protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter  # noqa: PLC0415 - when needed
 
-        return OTLPLogExporter(**arguments)
+        return of_ours(OTLPLogExporter(**arguments), arguments["endpoint"], is_silent=True)
     from opentelemetry.exporter.otlp.proto.http._log_exporter import (  # noqa: PLC0415 - as above
         OTLPLogExporter as HttpLogExporter,
     )
 
-    return HttpLogExporter(**arguments)
+    return of_ours(HttpLogExporter(**arguments), arguments["endpoint"], is_silent=True)
 
 
 def _record(span: Any, now_ns: int) -> Any:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Their arguments and results tell which call needs which, and which is repeated.
-_WITH_CONTENT: Final = frozenset({"phase", "agent", "tool"})
+_WITH_CONTENT: Final = frozenset({"phase", "agent", "tool", "llm"})
 
 
 def record_calls(recording: Recording, function: F) -> F:

@@ -44,10 +44,16 @@ class Shorten:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Start an operation at another moment after its parent's start (nanoseconds; may be negative)."""
+    """Start an operation at another moment (nanoseconds; may be negative) after its parent's start.
+
+    Attributes:
+        after: Earlier sibling whose own new start is counted from instead, so that the operation follows it when other
+            changes move it.
+    """
 
     span_id: str
     offset_ns: int
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

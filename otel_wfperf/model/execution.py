@@ -46,6 +46,8 @@ class Execution:
         adjustments: What assembly changed.
         version: Grows when late spans re-open the execution; starts at 1.
         trace_ids: All traces that it came in, ``trace_id`` first; more than one where the emitter splits a run.
+        cut_short: What ended the run before its time, and in what, such as ``killed by signal 15 in phase draft``;
+            None = nothing that is known of.
     """
 
     trace_id: str
@@ -57,6 +59,7 @@ class Execution:
     adjustments: tuple[Adjustment, ...] = ()
     version: int = 1
     trace_ids: tuple[str, ...] = ()
+    cut_short: str | None = None
     by_id: Mapping[str, Operation] = field(init=False, repr=False, compare=False)
     children_by_id: Mapping[str, tuple[Operation, ...]] = field(init=False, repr=False, compare=False)
 

@@ -118,8 +118,8 @@ class Operation:
         service: ``service.name`` of the process; "" = unknown.
         host: Identity of the clock: host and process instance; spans of different hosts may be skewed.
         start_ns: Start (nanoseconds since the Unix epoch), after clock adjustment.
-        end_ns: End (nanoseconds since the Unix epoch), after clock adjustment; 0 only before assembly, when the
-            span never ended.
+        end_ns: End (nanoseconds since the Unix epoch), after clock adjustment. Before assembly, of a span that never
+            ended: until when it is known to have lasted; 0 = not known.
         ended: False when the span never ended and the assembler chose ``end_ns``.
         error: Error type or message when it failed; None when it did not.
         agent: The agent that the span itself names; the assembler fills it in from the nearest ancestor.

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from otel_wfperf.analysis.critical_path import CriticalPath, Section, critical_path
+from otel_wfperf.analysis.prediction import Combination, Prediction, together
 from otel_wfperf.analysis.summary import AgentSummary, PhaseSummary, summarize
 from otel_wfperf.model import Adjustment, Advice, Execution, Finding, Saving
 from otel_wfperf.report.units import seconds
@@ -16,17 +17,27 @@ from otel_wfperf.report.units import seconds
 Document: TypeAlias = dict[str, Any]
 
 
-def document(executions: Iterable[Execution], findings: Iterable[Finding], errors: Sequence[str] = ()) -> Document:
+def document(
+    executions: Iterable[Execution],
+    findings: Iterable[Finding],
+    errors: Sequence[str] = (),
+    *,
+    predictions: Iterable[Prediction] = (),
+) -> Document:
     """Describe executions and findings as JSON values.
 
     Args:
         executions: In the order in which they are to appear.
         findings: Worst first.
         errors: What could not be read, one sentence each.
+        predictions: What the changes that were asked about would do.
     """
+    executions, findings = list(executions), list(findings)
     return {
         "executions": [execution_document(execution) for execution in executions],
         "findings": [finding_document(finding) for finding in findings],
+        "together": [_combination(each) for each in together(executions, findings)],
+        "what_if": [prediction_document(prediction) for prediction in predictions],
         "errors": list(errors),
     }
 
@@ -40,6 +51,7 @@ def execution_document(execution: Execution, path: CriticalPath | None = None) -
         "trace_ids": list(execution.trace_ids),
         "workflow": execution.workflow,
         "status": execution.status.value,
+        "cut_short": execution.cut_short,
         "start_unix_ns": execution.start_ns,
         "duration_s": seconds(execution.duration_ns),
         "duration_ns": execution.duration_ns,
@@ -77,6 +89,34 @@ def finding_document(finding: Finding) -> Document:
         "saving_s": _saving(finding.saving),
         "recommendation": finding.recommendation,
         "advice": _advice(finding.advice),
+    }
+
+
+def prediction_document(prediction: Prediction) -> Document:
+    """Describe what a change would do to the runs of one workflow."""
+    return {
+        "scenario": prediction.scenario,
+        "workflow": prediction.workflow,
+        "runs": prediction.runs,
+        "runs_touched": prediction.runs_touched,
+        "touched_ratio": prediction.touched_ratio,
+        "operations": prediction.operations,
+        "saving_s": _saving(prediction.saving),
+        "saving_ratio": prediction.saving_ratio,
+        "duration_before_s": prediction.before_s,
+        "duration_after_s": _saving(prediction.after),
+        "confidence": prediction.confidence.value,
+        "assumptions": list(prediction.assumptions),
+    }
+
+
+def _combination(combination: Combination) -> Document:
+    return {
+        "workflow": combination.workflow,
+        "findings": combination.findings,
+        "runs": combination.runs,
+        "saving_s": _saving(combination.saving),
+        "duration_s": combination.duration_s,
     }
 
 

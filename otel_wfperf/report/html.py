@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from otel_wfperf.analysis.prediction import Prediction
 from otel_wfperf.analysis.summary import summarize
 from otel_wfperf.model import Execution, Finding, OperationKind
 from otel_wfperf.report.markup import Html, element, join, trusted
 from otel_wfperf.report.overview import Overview, overviews
+from otel_wfperf.report.predictions import effect, lengths
 from otel_wfperf.report.stylesheet import STYLESHEET
 from otel_wfperf.report.units import count, duration, duration_s
 from otel_wfperf.report.waterfall import Row, Waterfall, waterfall
@@ -36,7 +38,12 @@ LETTERS: Mapping[OperationKind, str] = {
 
 
 def render(
-    executions: Iterable[Execution], findings: Sequence[Finding], errors: Sequence[str] = (), *, home: str | None = None
+    executions: Iterable[Execution],
+    findings: Sequence[Finding],
+    errors: Sequence[str] = (),
+    *,
+    predictions: Sequence[Prediction] = (),
+    home: str | None = None,
 ) -> str:
     """Write the page; the arguments are those of :func:`otel_wfperf.report.text.render`, and a link back."""
     found = overviews(executions, findings)
@@ -53,10 +60,30 @@ def render(
         element("p", element("a", "All executions", href=home)) if home else None,
         element("h1", "otel-wfperf report"),
         _contents(found) if len(found) > 1 else None,
+        _predictions(predictions) if predictions else None,
         *(sections or [element("p", "No workflow executions found.")]),
         _errors(errors) if errors else None,
     )
     return f'<!doctype html>\n<html lang="en">\n{head}\n{element("body", main)}\n</html>\n'
+
+
+def _predictions(predictions: Sequence[Prediction]) -> Html:
+    articles = [
+        element(
+            "article",
+            element("h3", each.scenario),
+            element("p", f"{effect(each)}.", class_="saving"),
+            element("p", f"{_sentence(lengths(each))}.") if each.runs_touched else None,
+            element("details", element("summary", "Assumptions"), element("ul", *_items(each.assumptions))),
+            class_="finding",
+        )
+        for each in predictions
+    ]
+    return element("section", element("h2", "What if", id="what-if"), *articles, aria_labelledby="what-if")
+
+
+def _items(sentences: Iterable[str]) -> Iterator[Html]:
+    return (element("li", sentence) for sentence in sentences)
 
 
 def _contents(found: Sequence[Overview]) -> Html:
@@ -125,6 +152,8 @@ def _findings(overview: Overview) -> Iterator[Html]:
             _evidence(finding),
             class_=f"finding {finding.severity.value}",
         )
+    if overview.all_together:
+        yield element("p", f"{_sentence(overview.all_together)}.", class_="saving")
 
 
 def _sentence(text: str) -> str:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from statistics import median
 
 from otel_wfperf.analysis.critical_path import critical_path
+from otel_wfperf.analysis.prediction import together
 from otel_wfperf.analysis.summary import owner, summarize, total_tokens
 from otel_wfperf.model import Execution, ExecutionStatus, Finding, Operation, OperationKind, TokenUsage
+from otel_wfperf.report.predictions import all_together, interval
 from otel_wfperf.report.units import count, duration, duration_s
 
 NO_FINDINGS = 99
@@ -47,7 +49,7 @@ class Overview:
         """Length of the only run, or the median and the range of several."""
         lengths_ns = sorted(each.duration_ns for each in self.executions)
         if len(lengths_ns) == 1:
-            return duration(lengths_ns[0])
+            return _cut_short(self.executions[0]) or duration(lengths_ns[0])
         return f"median {duration(self.median_ns)} ({duration(lengths_ns[0])} to {duration(lengths_ns[-1])})"
 
     @property
@@ -111,9 +113,13 @@ class Overview:
             return "saving not predictable"
         saving = finding.saving
         share = saving.median_s * 1e9 / max(1, self.median_ns)
-        likely = f"saves about {duration_s(saving.median_s)} per run, {100 * share:.0f} % of it"
-        low, high = duration_s(saving.low_s), duration_s(saving.high_s)
-        return likely if low == high else f"{likely} (90 % interval: {low} to {high})"
+        return f"saves about {duration_s(saving.median_s)} per run, {100 * share:.0f} % of it{interval(saving)}"
+
+    @property
+    def all_together(self) -> str:
+        """Say what following all findings wins, where several can be replayed; "" = one finding says it all."""
+        found = together(self.executions, self.findings)
+        return all_together(found[0], findings=len(self.findings)) if found else ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -123,7 +129,10 @@ class Overview:
             for adjustment in execution.adjustments:
                 key = adjustment.adjuster, adjustment.detail
                 changed[key] = changed.get(key, 0) + 1
-        notes = [
+        cuts = [cut for each in self.executions if (cut := _cut_short(each))]
+        # Of a single run, the headline says it.
+        notes = [f"1 run incomplete: {cut}" for cut in cuts] if len(self.executions) > 1 else []
+        notes += [
             f"{adjuster}: {detail}{f' (in {number} runs)' if number > 1 else ''}"
             for (adjuster, detail), number in changed.items()
         ]
@@ -131,6 +140,10 @@ class Overview:
         if partial:
             notes.append(f"{count(len(partial), 'run')} with missing spans; least complete: {100 * min(partial):.0f} %")
         return tuple(notes)
+
+
+def _cut_short(execution: Execution) -> str | None:
+    return execution.cut_short and f"{execution.cut_short} after {duration(execution.duration_ns)}"
 
 
 def _longest(lengths_s: Mapping[str, float], *, times: str = "") -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from otel_wfperf.analysis.prediction import Prediction
 from otel_wfperf.model import Execution, Finding, OperationKind
 from otel_wfperf.report.columns import clean, clip, pad, wrap
 from otel_wfperf.report.overview import Overview, overviews
+from otel_wfperf.report.predictions import effect, lengths
 from otel_wfperf.report.units import count, duration
 from otel_wfperf.report.waterfall import Row, Waterfall, waterfall
 
@@ -72,6 +74,7 @@ def render(
     findings: Sequence[Finding],
     errors: Sequence[str] = (),
     *,
+    predictions: Sequence[Prediction] = (),
     page: Page | None = None,
 ) -> str:
     """Write the report; it ends with a line break.
@@ -80,11 +83,13 @@ def render(
         executions: All runs, of one or more workflows.
         findings: Worst first.
         errors: What could not be read, one sentence each.
+        predictions: What the changes that were asked about would do.
         page: Its width and characters; 100 columns of Unicode by default.
     """
     page = page or Page()
     found = overviews(executions, findings)
-    lines = [] if found else ["No workflow executions found."]
+    lines = list(_predictions(predictions, page))
+    lines += [] if found else ["No workflow executions found."]
     for overview in found[:MAX_WORKFLOWS]:
         lines += [*_workflow(overview, page), ""]
     if len(found) > MAX_WORKFLOWS:
@@ -111,6 +116,21 @@ def _workflow(overview: Overview, page: Page) -> Iterator[str]:
             yield from wrap(note, page.columns, first="  - ", rest="    ")
         if len(notes) > MAX_NOTES:
             yield f"  ... and {count(len(notes) - MAX_NOTES, 'more note')} in the {ELSEWHERE}"
+
+
+def _predictions(predictions: Sequence[Prediction], page: Page) -> Iterator[str]:
+    before = None
+    for prediction in predictions:
+        if prediction.scenario != before:
+            yield from wrap(f"What if: {prediction.scenario}", page.columns, rest="  ")
+        before = prediction.scenario
+        yield from wrap(effect(prediction), page.columns, first="  ", rest="    ")
+        if prediction.runs_touched:
+            yield from wrap(lengths(prediction), page.columns, first="    ", rest="    ")
+        yield from wrap("Assuming that:", page.columns, first="    ")
+        for assumption in prediction.assumptions:
+            yield from wrap(assumption, page.columns, first="    - ", rest="      ")
+        yield ""
 
 
 def headline(overview: Overview) -> str:
@@ -183,6 +203,8 @@ def _findings(overview: Overview, page: Page) -> Iterator[str]:
         named = "; ".join(others[:MAX_FINDINGS]) + ("; ..." if len(others) > MAX_FINDINGS else "")
         more = f"... and {count(len(others), 'more finding')} in the {ELSEWHERE}: {named}"
         yield from wrap(more, page.columns, first="  ", rest="      ")
+    if overview.all_together:
+        yield from wrap(overview.all_together, page.columns, first="  ", rest="    ")
 
 
 def _finding(number: int, finding: Finding, overview: Overview, page: Page) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from otel_wfperf.assembly import Assembler, OpenTrace
@@ -15,6 +15,7 @@ from otel_wfperf.errors import DecodeError
 from otel_wfperf.log import Record, Signal
 from otel_wfperf.model import Execution, Finding, Operation, Span
 from otel_wfperf.otlp import logs, protobuf
+from otel_wfperf.sidecar.interruption import compared, cut_short
 from otel_wfperf.sidecar.live import LiveCounts, LiveExecution, LiveView
 from otel_wfperf.sidecar.windows import Windows
 
@@ -117,6 +118,21 @@ class Analyzer:
         """Return everything that is open, as it is."""
         return self._finish(self._assembler.flush())
 
+    def flush_ended(self, cause: str, *, now_ns: int) -> tuple[Finished, ...]:
+        """Return everything that is open, after the end of what sends: what it announced has lasted until then.
+
+        Args:
+            cause: What ended it, such as ``killed by signal 15``.
+            now_ns: When it ended (nanoseconds since the Unix epoch).
+        """
+        announced = [replace(each, end_ns=max(now_ns, each.start_ns)) for each in self._live.open()]
+        try:
+            self._assembler.add(announced, now_ns=now_ns)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._lost("assembly_failed", len(announced), error)
+        cut = {each.span_id for each in announced}
+        return self._finish([cut_short(each, cut, cause) for each in self._assembler.flush()])
+
     def open(self) -> tuple[OpenTrace, ...]:
         """Return the traces that are not complete."""
         return self._assembler.open()
@@ -152,7 +168,7 @@ class Analyzer:
     def summary(self) -> tuple[tuple[Execution, ...], tuple[Finding, ...]]:
         """Return all executions kept, in the order of their start, and what detectors find over them."""
         executions = sorted((self._kept or {}).values(), key=lambda execution: execution.start_ns)
-        return tuple(executions), self._detect(executions)
+        return tuple(executions), self._detect(compared(executions))
 
     def _announce(self, record: Record, now_ns: int) -> None:
         """Take in what a request says about spans that are open."""

@@ -1,6 +1,6 @@
 """What runs now: the open spans that processes have announced, beside the traces that are being gathered.
 
-Announced spans are for looking at only. They never become operations of an execution.
+Announced spans are for looking at only. They become operations of an execution when nothing is to come any more.
 """
 
 from __future__ import annotations
@@ -194,6 +194,10 @@ class LiveView:
             trace = self._traces.pop(trace_id, None)
             self._spans -= len(trace.spans) if trace is not None else 0
 
+    def open(self) -> tuple[Operation, ...]:
+        """Return what was announced and has not ended."""
+        return tuple(each.operation for trace in self._traces.values() for each in trace.spans.values())
+
     def executions(self, gathered: Sequence[OpenTrace], *, limit: int, now_ns: int) -> tuple[LiveExecution, ...]:
         """List what is not complete, that which was heard of last first.
 
@@ -258,8 +262,8 @@ class LiveView:
         seen = [] if gathered is None else [gathered.first_seen_ns, gathered.last_seen_ns]
         return LiveExecution(
             trace_id=trace_id,
-            workflow=_workflow_name(trace),
-            start_ns=min((each.start_ns for each in running), default=min(seen, default=now_ns)),
+            workflow=_name(trace, gathered),
+            start_ns=_start_ns(running, gathered, now_ns),
             first_seen_ns=min([trace.first_heard_ns, *seen]),
             last_seen_ns=max([*heard, *seen], default=now_ns),
             spans=0 if gathered is None else gathered.operations,
@@ -296,6 +300,21 @@ class LiveView:
             age_ns=now_ns - operation.start_ns,
             still_ns=still_ns if is_leaf else None,
         )
+
+
+def _name(trace: _Trace, gathered: OpenTrace | None) -> str | None:
+    """Name the workflow: once its root has ended, what is still open may be called something else."""
+    gathered_name = None if gathered is None else _cut(gathered.workflow)
+    if gathered is not None and gathered.root_ended:
+        return gathered_name or _workflow_name(trace)
+    return _workflow_name(trace) or gathered_name
+
+
+def _start_ns(running: Iterable[LiveSpan], gathered: OpenTrace | None, now_ns: int) -> int:
+    starts_ns = [each.start_ns for each in running]
+    if gathered is not None:
+        starts_ns.append(gathered.start_ns or gathered.first_seen_ns)
+    return min(starts_ns, default=now_ns)
 
 
 def _workflow_name(trace: _Trace) -> str | None:

@@ -137,11 +137,18 @@ class Pipeline:
                 await self._step()
             await self._tick()
 
-    async def finish(self) -> Analysis:
-        """Analyse everything, open traces included, as if nothing more would come."""
+    async def finish(self, ended_by: str | None = None) -> Analysis:
+        """Analyse everything, open traces included, as if nothing more would come.
+
+        Args:
+            ended_by: What has just ended the program that sends, such as ``killed by signal 15``; None = it may go on.
+        """
+        now_ns = self._clock_ns()
         await self.catch_up()
+        analyzer = self._analyzer
+        flush = analyzer.flush if ended_by is None else partial(analyzer.flush_ended, ended_by, now_ns=now_ns)
         async with self._stepping:
-            await self._settle(await self._in_thread(self._analyzer.flush))
+            await self._settle(await self._in_thread(flush))
             executions, findings = await self._in_thread(self._analyzer.summary)
         return Analysis(executions=executions, findings=findings)
 

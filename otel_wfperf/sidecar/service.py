@@ -120,9 +120,9 @@ class Sidecar:
         self.ready = True
         return endpoints
 
-    async def finish(self) -> Analysis:
-        """Analyse all that has been received, open traces included, and return the result."""
-        return await self._pipeline.finish()
+    async def finish(self, ended_by: str | None = None) -> Analysis:
+        """Analyse all that has been received, open traces included; for the argument see :meth:`Pipeline.finish`."""
+        return await self._pipeline.finish(ended_by)
 
     async def stop(self) -> None:
         """Drain: finish requests, analyse what is complete, give the exporters a little time, close.
@@ -320,9 +320,9 @@ class RunningSidecar:
         self._loop = loop
         self.endpoints = endpoints
 
-    def finish(self) -> Analysis:
-        """Analyse all that has been received, open traces included, and return the result."""
-        return asyncio.run_coroutine_threadsafe(self._sidecar.finish(), self._loop).result()
+    def finish(self, ended_by: str | None = None) -> Analysis:
+        """Analyse all that has been received, open traces included; for the argument see :meth:`Pipeline.finish`."""
+        return asyncio.run_coroutine_threadsafe(self._sidecar.finish(ended_by), self._loop).result()
 
 
 @contextmanager

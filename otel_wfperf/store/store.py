@@ -232,6 +232,17 @@ class Store:
                 merged = merged.merge(Sketch.from_dict(stored))
         return merged
 
+    def sketches(self, *, kind: str, workflow: str | None = None) -> dict[str, Sketch]:
+        """Merge the sketches of the durations (seconds) of everything of one kind, by its name."""
+        statement = select(SKETCHES.c.name, SKETCHES.c.sketch).where(SKETCHES.c.kind == kind)
+        if workflow:
+            statement = statement.where(SKETCHES.c.workflow == workflow)
+        merged: dict[str, Sketch] = {}
+        with self._engine.connect() as connection:
+            for name, stored in connection.execute(statement):
+                merged[name] = merged.get(name, Sketch()).merge(Sketch.from_dict(stored))
+        return merged
+
     def _documents(self, statement: Select[Any]) -> list[Document]:
         with self._engine.connect() as connection:
             return list(connection.execute(statement).scalars())

@@ -4,6 +4,8 @@ from random import Random
 import pytest
 
 from otel_wfperf.analysis.statistics import (
+    benjamini_hochberg,
+    dependence_inflation,
     log_z_score,
     mad,
     ranks,
@@ -11,6 +13,7 @@ from otel_wfperf.analysis.statistics import (
     spearman,
     spearman_is_significant,
     theil_sen,
+    wilson_lower,
 )
 
 MS = 1_000_000
@@ -82,3 +85,33 @@ def test_the_bootstrap_interval_covers_the_true_median_about_nine_times_in_ten()
         covered += saving.low_s <= 1.0 <= saving.high_s
 
     assert 80 <= covered <= 99
+
+
+def test_benjamini_hochberg_rejects_what_the_paper_does() -> None:
+    # scipy.stats.false_discovery_control (1.17.1) adjusts the first three to 0.01, 0.04 and 0.084.
+    p_values = [0.001, 0.008, 0.039, 0.041, 0.042, 0.06, 0.074, 0.205, 0.212, 0.216]
+
+    assert benjamini_hochberg(p_values, level=0.05) == [True, True] + [False] * 8
+    assert benjamini_hochberg(p_values[::-1], level=0.085) == [False] * 5 + [True] * 5
+    assert benjamini_hochberg([], level=0.05) == []
+
+
+def test_dependence_on_the_predecessor_inflates_the_variance() -> None:
+    random = Random(4)
+    independent = [random.gauss(0, 1) for _ in range(400)]
+    dependent = [0.0]
+    for _ in range(400):
+        dependent.append(0.5 * dependent[-1] + random.gauss(0, 1))
+
+    assert dependence_inflation(independent) == 1
+    assert 1 < dependence_inflation(independent, caution=1) < 1.3
+    assert dependence_inflation(dependent) == pytest.approx(3, rel=0.3)
+    assert dependence_inflation([1.0, 2.0]) == dependence_inflation([5.0] * 9) == 1
+    assert dependence_inflation(list(range(500))) == pytest.approx(19)
+
+
+@pytest.mark.parametrize(
+    ("hits", "count", "expected"), [(0, 20, 0.0), (1, 10, 0.0179), (10, 20, 0.2993), (5, 5, 0.5655)]
+)
+def test_the_interval_of_a_share_holds_for_few_and_for_none(hits: int, count: int, expected: float) -> None:
+    assert wilson_lower(hits, count) == pytest.approx(expected, abs=0.0001)

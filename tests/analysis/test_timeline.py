@@ -1,4 +1,4 @@
-from otel_wfperf.analysis.timeline import busy_ns, in_flight_at_arrival, overlap, peak_concurrency, union_ns
+from otel_wfperf.analysis.timeline import busy_ns, in_flight_at_arrival, peak_concurrency, union_ns
 from otel_wfperf.model import Operation
 
 
@@ -20,5 +20,3 @@ def test_back_to_back_runs_are_not_concurrent() -> None:
 def test_the_end_is_exclusive() -> None:
     assert in_flight_at_arrival([run(0, 10), run(10, 20), run(10, 30)]) == [0, 0, 0]
     assert in_flight_at_arrival([run(0, 11), run(10, 20)]) == [0, 1]
-    assert not overlap(run(0, 10), run(10, 20))
-    assert overlap(run(0, 11), run(10, 20))

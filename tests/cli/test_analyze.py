@@ -170,3 +170,59 @@ def test_a_problem_is_told_once(tmp_path: Path, recording: Path, capfd: pytest.C
     assert main(["analyze", str(bad), str(recording)]) == 2
     said = capfd.readouterr()
     assert (said.err.count("bad.json"), said.out.count("bad.json")) == (1, 0)
+
+
+def test_answers_what_if(recording: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", "--what-if", "faster tool:search x2", "--what-if", "remove tool:*", str(recording)]) == 0
+
+    assert capfd.readouterr().out.startswith(
+        "What if: faster tool:search x2\n"
+        "  team: saves about 1.00 s, 33 %, in 1 run\n"
+        "    takes 2.00 s instead of 3.00 s; 1 operation changed; confidence: indicative\n"
+        "    Assuming that:\n"
+        "    - What had ended before a step started was waited for; this is taken from the times.\n"
+        "    - Pauses between steps and the results of steps stay as they were.\n"
+        "\n"
+        "What if: remove tool:*\n"
+        "  team: saves about 2.00 s, 67 %, in 1 run\n"
+    )
+
+
+def test_answers_what_if_for_programs_and_as_a_page(recording: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = ["analyze", "--what-if", "remove tool:search", str(recording), "--format"]
+
+    assert main([*arguments, "json"]) == 0
+    [prediction] = json.loads(capfd.readouterr().out)["what_if"]
+    assert (prediction["scenario"], prediction["workflow"]) == ("remove tool:search", "team")
+    assert prediction["saving_s"] == {"median": 2.0, "low": 2.0, "high": 2.0}
+    assert (prediction["duration_before_s"], prediction["duration_after_s"]["median"]) == (3.0, 1.0)
+    assert (prediction["runs_touched"], prediction["touched_ratio"], prediction["operations"]) == (1, 1.0, 1)
+    assert prediction["confidence"] == "indicative"
+    assert len(prediction["assumptions"]) == 3
+
+    assert main([*arguments, "html"]) == 0
+    assert "team: saves about 2.00 s, 67 %, in 1 run." in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("scenario", "message", "hint"),
+    [
+        ("remove tool:serch", "character 8: no tool is called serch (did you mean search?)", "tools are search"),
+        ("delete tool:search", "character 1: unknown verb delete", "verbs are cache, remove"),
+        ("cache tool:search", "character 7: cannot tell for tool:search of team", "are not recorded"),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_an_error(
+    scenario: str, message: str, hint: str, recording: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["analyze", "--what-if", scenario, str(recording)]) == 2
+
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"error: --what-if {scenario!r}, {message}")
+    assert hint in printed.err.partition("\nhint: ")[2]
+
+
+def test_what_if_says_nothing_where_no_trace_could_be_read(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", "--what-if", "remove tool:search", str(tmp_path / "missing.json")]) == 2
+    assert "no tool is called" not in capfd.readouterr().err

@@ -66,12 +66,12 @@ def test_names_the_program(command: list[str], name: str) -> None:
 
 @pytest.mark.parametrize("status", [0, 1, 7, 255])
 def test_keeps_the_exit_status(status: int) -> None:
-    assert child.run([sys.executable, "-c", f"raise SystemExit({status})"], os.environ) == status
+    assert child.run([sys.executable, "-c", f"raise SystemExit({status})"], os.environ).status == status
 
 
 def test_a_signal_that_ends_the_program_becomes_its_status() -> None:
     program = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    assert child.run([sys.executable, "-c", program], os.environ) == 128 + signal.SIGKILL
+    assert child.run([sys.executable, "-c", program], os.environ) == child.Ended(-signal.SIGKILL)
 
 
 def test_a_program_that_does_not_exist_is_named() -> None:
@@ -92,7 +92,7 @@ signal.pause()
     parent = f"""
 import os, sys
 from otel_wfperf.cli import child
-sys.exit(child.run([sys.executable, "-c", {program!r}], os.environ))
+sys.exit(child.run([sys.executable, "-c", {program!r}], os.environ).status)
 """
     result = subprocess.run(
         [sys.executable, "-c", parent], cwd=REPOSITORY, stdin=subprocess.DEVNULL, timeout=60, check=False

@@ -63,7 +63,13 @@ def test_a_program_that_sends_nothing_gets_next_steps(wfperf: Wfperf) -> None:
 def test_nothing_received_is_still_a_document(wfperf: Wfperf) -> None:
     result = wfperf("run", "--report", "json", "--no-auto", "--", sys.executable, "-c", "pass")
 
-    assert json.loads(result.stdout) == {"executions": [], "findings": [], "errors": []}
+    assert json.loads(result.stdout) == {
+        "executions": [],
+        "findings": [],
+        "together": [],
+        "what_if": [],
+        "errors": [],
+    }
     assert b"without --no-auto" in result.stderr
 
 
@@ -110,3 +116,45 @@ signal.pause()
 
     assert process.returncode == 5
     assert b"step: 1 run" in printed
+
+
+KILLED = """
+import os, signal, threading, time
+from otel_wfperf import phase, workflow
+for _ in range({finished}):
+    with workflow("k"), phase("one"):
+        time.sleep(0.01)
+threading.Timer(1.2, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+with workflow("k"):
+    with phase("zero"):
+        time.sleep(0.3)
+    with phase("one"):
+        time.sleep(60)
+"""
+
+
+def test_a_killed_run_says_where_it_was(wfperf: Wfperf) -> None:
+    result = wfperf("run", "--", sys.executable, "-c", KILLED.format(finished=0))
+
+    assert result.returncode == 128 + signal.SIGTERM
+    assert b"k: 1 run, incomplete, killed by signal 15 in phase one after 1." in result.stdout
+    assert b"hint" not in result.stderr
+
+
+def test_a_killed_run_stands_beside_those_that_ended(wfperf: Wfperf) -> None:
+    result = wfperf("run", "--format", "json", "--", sys.executable, "-c", KILLED.format(finished=3))
+
+    runs = json.loads(result.stdout)["executions"]
+    assert [(run["workflow"], run["status"], run["cut_short"]) for run in runs] == [
+        *[("k", "ok", None)] * 3,
+        ("k", "incomplete", "killed by signal 15 in phase one"),
+    ]
+    assert runs[-1]["duration_s"] > 1
+
+
+def test_a_program_killed_before_it_sent_anything_is_said_to_be(wfperf: Wfperf) -> None:
+    result = wfperf("run", "--", sys.executable, "-c", "import os; os.kill(os.getpid(), 9)")
+
+    assert result.returncode == 128 + signal.SIGKILL
+    assert b"was killed by signal 9 before it had sent anything" in result.stderr
+    assert b"decorate" not in result.stderr

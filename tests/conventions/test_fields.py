@@ -82,3 +82,25 @@ def test_the_system_messages_that_a_prompt_starts_with_are_its_stable_part() -> 
     assert first != prompt(("system", "Be long."), ("user", "one"))
     assert prompt(("user", "one")) is None
     assert "prefix_hash" not in content_fields({"system": "x"}, None)
+
+
+def test_names_the_version_of_the_service() -> None:
+    one = span("chat m", {"gen_ai.operation.name": "chat"}, resource={"service.version": "2.1.0"})
+
+    assert operation_of(one).service_version == "2.1.0"
+    assert operation_of(span("s", {})).service_version == ""
+
+
+@pytest.mark.parametrize("flag", ["wfperf.tool.cached", "cache_hit", "cache.hit", "gen_ai.cache.hit", "llm.cache_hit"])
+def test_knows_a_result_from_a_cache_by_its_flag(flag: str) -> None:
+    attributes: Attributes = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "load"}
+
+    assert operation_of(span("execute_tool load", {**attributes, flag: True})).cached
+    assert not operation_of(span("execute_tool load", {**attributes, flag: False})).cached
+    assert not operation_of(span("execute_tool load", {**attributes, flag: 3})).cached
+
+
+def test_the_prompt_cache_is_no_cache_of_results() -> None:
+    attributes: Attributes = {"gen_ai.operation.name": "chat", "pydantic_ai.cache.hit_ratio": 0.5}
+
+    assert not operation_of(span("chat m", attributes)).cached

@@ -10,6 +10,10 @@ from random import Random
 from otel_wfperf.model import Execution, OperationKind, ResourceUse
 from tests.detectors.builders import Run
 from tests.detectors.corpus import Draw
+from tests.detectors.faults_calls import FAULTS_CALLS
+from tests.detectors.faults_errors import FAULTS_ERRORS
+from tests.detectors.faults_fan_out import FAULTS_FAN_OUT
+from tests.detectors.faults_history import FAULTS_HISTORY
 from tests.detectors.planting import PHASES, Fault, SteadyDraw, drawn, talk
 
 
@@ -203,3 +207,7 @@ FAULTS: dict[str, Fault] = {
     "overload_without_waits": Fault("agent_overload", ("agent", "solver"), overload_without_waits),
     "contention": Fault("resource_contention", ("resource", "cpu"), contention),
 }
+FAULTS |= FAULTS_HISTORY
+FAULTS |= FAULTS_ERRORS
+FAULTS |= FAULTS_FAN_OUT
+FAULTS |= FAULTS_CALLS

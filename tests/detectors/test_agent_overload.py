@@ -1,14 +1,17 @@
 import math
+from collections.abc import Sequence
 from random import Random
+from statistics import median
 
 import pytest
 
+from otel_wfperf.analysis.queue_replay import waits_ns
 from otel_wfperf.analysis.timeline import in_flight_at_arrival
 from otel_wfperf.detectors.agent_overload import AgentOverload
 from otel_wfperf.detectors.queueing import wait_ratio_with_one_more
 from otel_wfperf.model import Confidence, Execution, Finding, Severity
-from tests.detectors.builders import Run, population
-from tests.detectors.faults import queue, queued_runs
+from tests.detectors.builders import MS, Run, population
+from tests.detectors.faults import Job, queue, queued_runs
 
 
 def found(*executions: Execution) -> list[Finding]:
@@ -134,3 +137,29 @@ def test_a_clear_queue_shows_in_twenty_calls_and_is_medium() -> None:
     assert finding.confidence is Confidence.INDICATIVE
     assert not found(*(burst(number, 7, servers=7) for number in range(3)))
     assert not found(*(burst(number, 6, servers=1) for number in range(3)))
+
+
+def shifted_by_one_more_server_ns(jobs: Sequence[Job], servers: int, *, queued_only: bool) -> float:
+    """Return the median of what one more server takes off the time of a call."""
+    arrivals = [round(job.arrival_ms * MS) for job in jobs]
+    services = [round((job.end_ms - job.start_ms) * MS) for job in jobs]
+    now, then = (waits_ns(arrivals, services, count) for count in (servers, servers + 1))
+    return median(before - after for before, after in zip(now, then, strict=True) if before or not queued_only)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.parametrize(("servers", "load"), [(1, 0.95), (2, 0.95), (3, 1.3)])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_saving_is_that_of_a_rerun_with_one_more_server(
+    seed: int, servers: int, load: float, *, waits: bool
+) -> None:
+    jobs = queue(Random(seed), jobs=80, servers=servers, load=load)
+
+    [finding] = found(*queued_runs(jobs, waits=waits))
+
+    assert finding.saving is not None
+    expected_ns = shifted_by_one_more_server_ns(jobs, servers, queued_only=waits)
+    assert finding.saving.median_s * 1e9 == pytest.approx(expected_ns, rel=0.02)
+    assert finding.advice is not None
+    assert finding.advice.value == servers + 1
+    assert finding.changes.keys() == set(finding.trace_ids)

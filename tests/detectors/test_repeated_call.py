@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from otel_wfperf.detectors.repeated_call import RepeatedCall
-from otel_wfperf.model import Confidence, Execution, Finding, OperationKind, Severity
+from otel_wfperf.model import Confidence, Execution, Finding, OperationKind, Remove, Severity
 from tests.detectors.builders import Run, population
 
 
@@ -185,3 +185,122 @@ def test_two_reads_with_a_change_between_are_not_what_the_labels_mean_by_repeate
             assert {
                 (group.calls[0].name, len(group.calls)) for group in groups if group.calls[0].kind is OperationKind.TOOL
             } == unchanged, case["id"]
+
+
+def in_runs(
+    count: int, *, spacing_s: float = 60, result: str | None = "rates", changed_from: int | None = None, **fields: Any
+) -> list[Execution]:
+    """Make runs that load the same thing once each; from one of them on the result is another."""
+    found = []
+    for number in range(count):
+        run = Run(number, start_ms=round(number * spacing_s * 1000))
+        answer = f"new {number}" if changed_from is not None and number >= changed_from else result
+        given: dict[str, Any] = {
+            "name": "load_rates",
+            "duration_ms": 1500,
+            "input_hash": "EUR",
+            "output_hash": answer,
+        } | fields
+        name, duration_ms = given.pop("name"), given.pop("duration_ms")
+        run.tool(name, 0, duration_ms, **given)
+        run.llm(duration_ms, 1500)
+        found.append(run.build())
+    return found
+
+
+def test_the_same_question_in_every_run_is_reported_with_a_time_to_live() -> None:
+    executions = in_runs(12)
+
+    [finding] = found(*executions)
+
+    assert (finding.subject.name, finding.confidence) == ("load_rates", Confidence.OBSERVED)
+    assert finding.summary == (
+        "'load_rates' is called 12 times in 12 runs with the same input and the same result, 1.5 s each"
+    )
+    # Observed for 11 minutes: kept for 5, it is loaded in the first, the seventh run and so on.
+    assert finding.evidence["ttl_s"] == 300
+    assert finding.evidence["cache_hits"] == 10
+    assert finding.evidence["runs_affected"] == 10
+    assert finding.recommendation == "Keep the results of 'load_rates' between runs, for 300 s."
+    assert finding.advice is not None
+    assert (finding.advice.knob, finding.advice.value) == ("ttl_s:load_rates", 300)
+    assert finding.saving is not None
+    assert finding.saving.median_s == pytest.approx(1.5)
+    assert len(finding.changes) == 10
+
+
+def test_ten_times_a_day_are_needed() -> None:
+    assert not found(*in_runs(9))
+    assert found(*in_runs(10))
+    assert found(*in_runs(10, spacing_s=9_600))
+    assert not found(*in_runs(10, spacing_s=9_700))
+
+
+def test_a_result_that_changes_is_kept_for_a_shorter_time_or_not_at_all() -> None:
+    once = in_runs(80, spacing_s=20)
+    once[60:] = in_runs(80, spacing_s=20, result="other")[60:]
+
+    [finding] = found(*once)
+
+    assert (finding.evidence["stale_hits"], finding.evidence["ttl_s"]) == (0, 60)
+    assert not found(*in_runs(20, changed_from=10))
+
+
+def test_without_results_nothing_is_known_over_runs() -> None:
+    assert not found(*in_runs(12, result=None))
+
+
+def test_similar_results_count_where_there_is_no_hash() -> None:
+    alike, unlike = frozenset(range(10)), frozenset(range(8, 18))
+
+    assert found(*in_runs(12, result=None, output_fragments=alike))
+    mixed = [
+        *in_runs(12, result=None, output_fragments=alike)[:6],
+        *in_runs(12, result=None, output_fragments=unlike)[6:],
+    ]
+    assert found(calls(None, None, None, output_fragments=alike))[0].confidence is Confidence.OBSERVED
+    assert not found(*mixed)
+
+
+def test_what_the_runs_change_themselves_is_not_kept_between_them() -> None:
+    executions = []
+    for number in range(12):
+        run = Run(number)
+        run.tool("get_order", 0, 1500, input_hash="7", output_hash="same")
+        run.tool("update_order_lines" if number % 4 == 0 else "update_stock", 1600, 100, input_hash=str(number))
+        executions.append(run.build())
+
+    assert not found(*executions)
+
+
+def test_clocks_and_writes_are_not_kept_between_runs() -> None:
+    assert not found(*in_runs(12, name="get_time"))
+    assert not found(*in_runs(12, name="create_report"))
+
+
+def test_what_a_cache_answered_is_cached_already() -> None:
+    assert not found(*in_runs(12, cached=True))
+    assert not found(calls("terms", "terms", "terms", cached=True))
+
+
+def test_runs_at_the_same_time_cannot_use_each_others_results() -> None:
+    assert not found(*in_runs(12, spacing_s=0.01))
+
+
+def test_calls_within_a_run_are_what_is_replayed() -> None:
+    execution = calls("terms", "terms", "terms")
+
+    [finding] = found(execution)
+
+    first, *again = sorted(each.span_id for each in execution.of_kind(OperationKind.TOOL))
+    assert finding.changes == {execution.trace_id: (Remove(frozenset(again)),)}
+    assert first not in again
+
+
+def test_a_change_that_is_still_under_way_asks_for_a_new_look() -> None:
+    run = Run()
+    for at in range(3):
+        run.tool("get_order", 1000 + at * 2000, 500, input_hash="7", output_hash="same")
+    run.tool("update_order", 900, 3000, input_hash="x")
+
+    assert not found(run.build())

@@ -31,7 +31,7 @@ from agents import (
     trace,
 )
 from agents.models.interface import Model
-from agents.testing import assistant_message, function_call
+from agents.testing import ScriptedModel, assistant_message, function_call
 from agents.tool_context import ToolContext
 from agents.tracing import setup
 from agents.tracing.provider import DefaultTraceProvider
@@ -703,3 +703,55 @@ async def test_with_openinference_active_nothing_is_counted_twice(recording: Rec
     }
     [research] = [each for each in recording.executions() if each.workflow == "research"]
     assert (len(research.of_kind(LLM)), len(research.of_kind(TOOL))) == (2, 1)
+
+
+class SpanlessModel(ScriptedModel):
+    """A model that makes no span of the SDK, as a user's own may not."""
+
+    def __init__(self, *answers: Any) -> None:
+        super().__init__([*answers])
+        self.set_default_usage(agents.Usage(requests=1, input_tokens=5, output_tokens=3, total_tokens=8))
+        self.model = "own-1"
+
+
+SPANLESS_TURNS = (
+    "workflow Agent workflow\n"
+    "  agent A\n"
+    "    llm own-1 [tokens=5+3]\n"
+    "    tool search\n"
+    "      other inside\n"
+    "    llm own-1 [tokens=5+3]"
+)
+
+
+@pytest.mark.parametrize("limit_s", [None, 30.0])
+@pytest.mark.parametrize("streamed", ["whole", "streamed"])
+async def test_calls_of_a_model_without_spans_are_recorded(
+    streamed: str, limit_s: float | None, recording: Recording
+) -> None:
+    model = SpanlessModel([function_call("search", {"q": "x"}, call_id="c")], [assistant_message("done")])
+    agent = Agent(name="A", model=model, tools=[search], model_settings=ModelSettings(timeout=limit_s))
+
+    if streamed == "streamed":
+        result = Runner.run_streamed(agent, "go")
+        assert [event async for event in result.stream_events()]
+        answer = result.final_output
+    else:
+        answer = (await Runner.run(agent, "go")).final_output
+
+    execution = recording.execution()
+    assert answer == "done"
+    assert tree(execution) == SPANLESS_TURNS
+    first, _ = execution.of_kind(LLM)
+    [tool] = execution.of_kind(TOOL)
+    assert tool.turn == first.span_id
+
+
+async def test_an_error_of_a_model_without_spans_passes_and_fails_its_call(recording: Recording) -> None:
+    model = SpanlessModel(ValueError("secret"))
+
+    with pytest.raises(ValueError, match="secret"):
+        await Runner.run(Agent(name="A", model=model), "go")
+
+    [call] = recording.execution().of_kind(LLM)
+    assert (call.name, call.error) == ("own-1", "ValueError")

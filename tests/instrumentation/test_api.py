@@ -9,7 +9,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from otel_wfperf import agent, attach, context, current_operation, phase, tool, wait, workflow
+from otel_wfperf import agent, attach, context, current_operation, llm, phase, tool, wait, workflow
 from otel_wfperf.analysis.fragments import unpacked
 from otel_wfperf.instrumentation.api import Recording
 from tests.instrumentation.functions import async_generator, consumed, coroutine, generator, plain
@@ -68,6 +68,17 @@ KINDS: dict[str, tuple[Callable[[], Recording], str, dict[str, Any]]] = {
             "wfperf.wait.resource": "pool",
             "wfperf.queue.depth": 4,
             "wfperf.concurrency.limit": 2,
+        },
+    ),
+    "llm": (
+        lambda: llm("sonnet", provider="acme", temperature=0.5),
+        "chat sonnet",
+        {
+            "wfperf.span.kind": "llm",
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "acme",
+            "gen_ai.request.model": "sonnet",
+            "gen_ai.request.temperature": 0.5,
         },
     ),
     "context": (
@@ -298,6 +309,36 @@ def test_tokens_add_up_and_are_totals_so_that_no_model_call_is_counted_twice(rec
         "wfperf.total.cache_write_tokens": 7,
         "wfperf.total.reasoning_tokens": 5,
     }
+
+
+def test_tokens_of_a_model_call_are_its_own(recorded: Recorded) -> None:
+    with agent("writer"), llm("sonnet") as call:
+        call.record_tokens(input=1200, output=300, cache_read=1000)
+
+    attributes = recorded.attributes("chat sonnet")
+    assert {key: value for key, value in attributes.items() if "token" in key} == {
+        "gen_ai.usage.input_tokens": 1200,
+        "gen_ai.usage.output_tokens": 300,
+        "gen_ai.usage.cache_read.input_tokens": 1000,
+    }
+    assert recorded.one("chat sonnet").kind is trace.SpanKind.CLIENT
+
+
+def test_a_kind_of_wait_that_nobody_knows_counts_as_queue_and_is_said_once(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        with wait("slot", kind="nonsense"):  # type: ignore[arg-type]  # the mistake
+            pass
+    with wait("other", kind=["unhashable"]):  # type: ignore[arg-type]  # the mistake
+        pass
+
+    known = "queue, concurrency, rate_limit, lock, retry_backoff, human"
+    assert caplog.messages == [
+        f"otel-wfperf: wait('slot'): unknown kind: 'nonsense' (known: {known}); recorded as queue",
+        f"otel-wfperf: wait('other'): unknown kind: ['unhashable'] (known: {known}); recorded as queue",
+    ]
+    assert {attributes_of(span)["wfperf.wait.kind"] for span in recorded.spans} == {"queue"}
 
 
 def test_quality_context_and_attempt_are_recorded(recorded: Recorded) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from otel_wfperf import configure
 from otel_wfperf.errors import ConfigError
+from otel_wfperf.instrumentation.configuration import _Target
 from tests.instrumentation.programs import output_of, run_program
 
 RECORD = """
@@ -277,3 +278,74 @@ def test_uninstrumenting_restores_the_program_and_leaves_no_thread_that_watches_
 
     both = "['otel-wfperf-live', 'otel-wfperf-resources'] [False, False, False]\n[] True\n"
     assert answer == f"{both}{both}['otel-wfperf-resources']"
+
+
+SEND_EVERYTHING = """
+import time
+from opentelemetry import metrics, trace
+import otel_wfperf
+from otel_wfperf.instrumentation.configuration import _announcing
+otel_wfperf.configure()
+with otel_wfperf.workflow("w"):
+    while not _announcing[0].failed_requests:
+        time.sleep(0.01)
+trace.get_tracer_provider().force_flush()
+metrics.get_meter_provider().force_flush()
+"""
+OWN_EXPORTER = """
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+span = TracerProvider().get_tracer("own").start_span("own")
+span.end()
+OTLPSpanExporter("http://127.0.0.1:9/v1/traces", timeout=1).export([span])
+"""
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_that_nobody_answers_is_said_in_one_line(protocol: str) -> None:
+    port = closed_port()
+
+    result = run_program(
+        SEND_EVERYTHING,
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}",
+        OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
+        OTEL_EXPORTER_OTLP_TIMEOUT="1",
+    )
+
+    assert result.stderr.splitlines() == [
+        f"otel-wfperf: nothing answers on http://127.0.0.1:{port}; not recorded until something does"
+    ]
+
+
+def test_the_programs_own_exporters_stay_audible() -> None:
+    result = run_program(
+        SEND_EVERYTHING + OWN_EXPORTER,
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{closed_port()}",
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+        OTEL_EXPORTER_OTLP_TIMEOUT="1",
+    )
+
+    assert "nothing answers on" in result.stderr
+    assert [line for line in result.stderr.splitlines() if line.startswith(("Transient error", "Failed to export"))]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "protocol"),
+    [
+        ("http://collector:4318", "http/protobuf"),
+        ("https://collector/otlp", "http/protobuf"),
+        ("http://collector:4317/", "grpc"),
+        ("http://collector", "grpc"),
+    ],
+)
+def test_the_protocol_is_that_of_the_endpoint(endpoint: str, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+
+    assert _Target.of("traces", None, None).protocol == protocol
+
+
+def test_a_protocol_that_is_given_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+
+    assert _Target.of("traces", None, None).protocol == "grpc"

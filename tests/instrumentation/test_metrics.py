@@ -6,12 +6,13 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from otel_wfperf import agent, context, phase, semconv, tool, wait, workflow
+from otel_wfperf import agent, context, llm, phase, semconv, tool, wait, workflow
 from otel_wfperf.instrumentation import metrics as metrics_module
 from otel_wfperf.instrumentation.call import start_call
 from otel_wfperf.instrumentation.cpu import CPU
 from otel_wfperf.instrumentation.failures import failure_counts
 from otel_wfperf.instrumentation.metrics import METRICS, WorkflowMetrics
+from otel_wfperf.instrumentation.operations import start_wait
 from otel_wfperf.instrumentation.resources import SAMPLER
 from tests.instrumentation.recorded import Recorded
 
@@ -187,10 +188,20 @@ def test_a_child_that_is_forked_while_metrics_are_recorded_records_its_own(colle
     assert os.waitpid(child, 0)[1] == 0
 
 
+@pytest.mark.usefixtures("recorded")
+def test_tokens_of_a_model_call_by_hand_are_counted(collect: Collect) -> None:
+    with llm("m", provider="acme") as call:
+        call.record_tokens(input=7, output=3)
+    points = collect()
+
+    tokens = {point.attributes["gen_ai.token.type"]: point.sum for point in points["gen_ai.client.token.usage"]}
+    assert tokens == {"input": 7, "output": 3}
+
+
 def test_a_label_that_no_meter_takes_costs_that_operation_only(collect: Collect) -> None:
     before = failure_counts().get("metrics.record", 0)
-    with agent("writer"), wait("pool", kind=["a", "list"]):  # type: ignore[arg-type]  # a user's mistake
-        pass
+    with agent("writer"):
+        start_wait("pool", kind=["a", "list"]).end()  # type: ignore[arg-type]  # an integration's mistake
     points = collect()
 
     assert failure_counts()["metrics.record"] > before

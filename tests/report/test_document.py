@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from otel_wfperf.model import Remove
 from otel_wfperf.report.document import document, execution_document, finding_document
 from tests.report.runs import EPOCH_NS, TRACE_ID, execution, finding, operation, research, skewed
 
@@ -40,7 +41,7 @@ FINDING_FIELDS = {
 def test_has_the_fields_of_the_contract() -> None:
     content = document([research()], [finding()], ["a.json: is not JSON"])
 
-    assert set(content) == {"executions", "findings", "errors"}
+    assert set(content) == {"executions", "findings", "together", "what_if", "errors"}
     [run], [found] = content["executions"], content["findings"]
     assert set(run) >= EXECUTION_FIELDS
     assert set(found) >= FINDING_FIELDS
@@ -129,3 +130,21 @@ def test_tells_what_assembly_changed() -> None:
         "span_ids": ["t1"],
         "detail": "moved the spans of host b by 12 ms",
     }
+
+
+def test_tells_what_all_findings_save_together() -> None:
+    found = [
+        finding(detector=f"rule_{number}", changes={TRACE_ID: (Remove(frozenset(span_ids)),)})
+        for number, span_ids in enumerate((("t1", "t2"), ("t2", "t3")))
+    ]
+
+    assert document([research()], found)["together"] == [
+        {
+            "workflow": "research",
+            "findings": 2,
+            "runs": 1,
+            "saving_s": {"median": 2.0, "low": 2.0, "high": 2.0},
+            "duration_s": 6.0,
+        }
+    ]
+    assert document([research()], found[:1])["together"] == []

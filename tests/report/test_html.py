@@ -1,9 +1,9 @@
 import re
 from html.parser import HTMLParser
 
-from otel_wfperf.model import Severity
+from otel_wfperf.model import Remove, Severity
 from otel_wfperf.report.html import render
-from tests.report.runs import blocking, execution, finding, operation, research, skewed
+from tests.report.runs import TRACE_ID, blocking, execution, finding, operation, research, skewed
 
 VOID = {"meta", "br", "hr", "link"}
 
@@ -107,3 +107,12 @@ def test_shows_cpu_time_and_blocking_of_agents_where_they_are_known() -> None:
     assert "CPU time: writer 100 ms; the event loop was blocked by writer for 300 ms" in known
     assert "CPU time Blocked loop writer 1 1.00 s 0 s 0 0 100 ms 300 ms" in known
     assert "the event loop was blocked" not in unknown
+
+
+def test_says_what_all_findings_save_together() -> None:
+    found = [
+        finding(detector=f"rule_{number}", changes={TRACE_ID: (Remove(frozenset(span_ids)),)})
+        for number, span_ids in enumerate((("t1", "t2"), ("t2", "t3")))
+    ]
+
+    assert "All findings together: saves about 2.00 s of 6.00 s per run, 33 %." in render([research()], found)

@@ -1,9 +1,9 @@
 import pytest
 
-from otel_wfperf.model import Adjustment, OperationKind, Severity
+from otel_wfperf.model import Adjustment, OperationKind, Remove, Severity
 from otel_wfperf.report.columns import width
 from otel_wfperf.report.text import ASCII, MAX_ROWS, UNICODE, Page, render
-from tests.report.runs import blocking, execution, finding, operation, research, skewed
+from tests.report.runs import TRACE_ID, blocking, execution, finding, operation, research, skewed
 
 
 def test_a_report_reads_like_this() -> None:
@@ -114,3 +114,16 @@ def test_says_who_used_the_cpu_and_blocked_the_event_loop() -> None:
         "  no LLM calls recorded",
         "  CPU time: writer 100 ms; the event loop was blocked by writer for 300 ms",
     ]
+
+
+def test_says_what_all_findings_save_together() -> None:
+    found = [
+        finding(detector=f"rule_{number}", changes={TRACE_ID: (Remove(frozenset(span_ids)),)})
+        for number, span_ids in enumerate((("t1", "t2"), ("t2", "t3")))
+    ]
+    said = "  all findings together: saves about 2.00 s of 6.00 s per run, 33 %\n"
+
+    assert said in render([research()], found)
+    assert said.replace("all", "2 of 3") in render([research()], [*found, finding()])
+    assert "together" not in render([research()], found[:1])
+    assert "together" not in render([research()], [finding(), finding()])

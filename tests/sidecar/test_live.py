@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from otel_wfperf.assembly import OpenOperation, OpenTrace
+from otel_wfperf.assembly import Assembler, OpenOperation, OpenTrace
 from otel_wfperf.model import Operation, OperationKind
 from otel_wfperf.sidecar import live
 from otel_wfperf.sidecar.live import LiveExecution, LiveView
@@ -229,7 +229,7 @@ def test_names_are_cut_whoever_sends_them() -> None:
     view.heard([opened("a", long, name=long, agent=long, workflow=long, span_name=long)], now_ns=0)
     seen = OpenOperation(span_id="g", operation=opened("g", name=long), start_ns=0)
 
-    assert len(repr(shown(view, gathered(running=(seen,))))) < 4000
+    assert len(repr(shown(view, gathered(running=(seen,), workflow=long)))) < 5000
 
 
 def test_a_long_chain_of_spans_is_not_walked_for_each_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,3 +247,27 @@ def test_a_long_chain_of_spans_is_not_walked_for_each_of_them(monkeypatch: pytes
     assert len(one(view).running) == live.MAX_SHOWN
 
     assert walked <= 100 * (2000 + live.MAX_SHOWN)
+
+
+def test_keeps_the_name_and_the_start_of_what_has_ended_and_is_not_complete() -> None:
+    view = LiveView()
+    view.heard([RUN[0]], now_ns=SECOND_NS)
+    assembler = Assembler()
+    root = replace(ended(RUN[0]), start_ns=SECOND_NS // 2, end_ns=2 * SECOND_NS)
+    assembler.add([root], now_ns=2 * SECOND_NS)
+    view.ended([root], now_ns=2 * SECOND_NS)
+
+    execution = one(view, *assembler.open(), at_s=2.5)
+
+    assert (execution.workflow, execution.start_ns, execution.root_ended) == ("w", SECOND_NS // 2, True)
+    assert execution.running == ()
+
+
+def test_a_run_is_named_by_what_came_of_it_even_without_an_announcement() -> None:
+    assembler = Assembler()
+    step = replace(ended(RUN[1]), workflow="team", start_ns=7)
+    assembler.add([step], now_ns=SECOND_NS)
+
+    execution = one(LiveView(), *assembler.open())
+
+    assert (execution.workflow, execution.start_ns) == ("team", 7)

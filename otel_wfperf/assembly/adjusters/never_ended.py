@@ -6,7 +6,7 @@ from otel_wfperf.assembly.trace import Node, Trace
 
 
 class NeverEnded:
-    """Let a span without an end last until its last descendant ended.
+    """Let a span without an end last until its last descendant ended, and for as long as it is known to have lasted.
 
     One without descendants that ended lasts until the root ended, else until the last moment seen in the trace.
     ``Operation.ended`` stays False, so that nobody takes the length for a measurement.
@@ -25,8 +25,11 @@ class NeverEnded:
         for node in trace.bottom_up():
             below_ns = max((last_end_ns[child] for child in node.children), default=0)
             if not node.own_times:
-                node.end_ns = max(node.start_ns, below_ns or fallback_ns)
-            last_end_ns[node] = max(below_ns, node.end_ns) if node.own_times else below_ns
+                known_ns = node.end_ns
+                node.end_ns = max(node.start_ns, known_ns, below_ns or fallback_ns)
+                last_end_ns[node] = max(known_ns, below_ns)
+            else:
+                last_end_ns[node] = max(below_ns, node.end_ns)
         real: list[Node] = [node for node in open_nodes if not node.operation.synthetic]
         if real:
             trace.note(self.name, real, f"{len(real)} spans never ended; their ends were chosen")

@@ -8,11 +8,12 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Final
 
 from otel_wfperf import semconv
 from otel_wfperf.instrumentation.failures import failures_counted
+from otel_wfperf.instrumentation.integrations.openai_agents_parts.models import ModelCall, StreamedCall, answered
 from otel_wfperf.instrumentation.integrations.openai_agents_parts.processor import WorkflowProcessor
 from otel_wfperf.instrumentation.integrations.openai_agents_parts.runs import Node, describe
 from otel_wfperf.instrumentation.operations import start_wait
@@ -40,6 +41,8 @@ class Seams:
             self._first_tokens,
             self._retries,
             self._limits,
+            self._unspanned_calls,
+            self._unspanned_streams,
         ):
             with failures_counted(f"openai_agents.seam{seam.__name__}"):
                 undo.append(seam())
@@ -185,6 +188,53 @@ class Seams:
             return sleep_for_retry
 
         return replace(model_retry, "_sleep_for_retry", _if_asynchronous(make))
+
+    def _unspanned_calls(self) -> Undo:
+        """``get_response_with_retry`` makes all attempts of a model call, whatever class the model is of."""
+        from agents.run_internal import run_loop  # noqa: PLC0415 - as above
+
+        def make(original: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(original)
+            async def get_response_with_retry(*args: Any, **kwargs: Any) -> Any:
+                if "get_response" in kwargs:
+                    kwargs["get_response"] = partial(answered, self._model_call, kwargs["get_response"])
+                return await original(*args, **kwargs)
+
+            return get_response_with_retry
+
+        return replace(run_loop, "get_response_with_retry", _if_asynchronous(make))
+
+    def _unspanned_streams(self) -> Undo:
+        """``stream_response_with_retry`` does the same for streams, which are made when it is iterated over."""
+        from agents.run_internal import run_loop  # noqa: PLC0415 - as above
+
+        def make(original: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(original)
+            def stream_response_with_retry(*args: Any, **kwargs: Any) -> Any:
+                if "get_stream" in kwargs:
+                    kwargs["get_stream"] = partial(self._streamed, kwargs["get_stream"])
+                return original(*args, **kwargs)
+
+            return stream_response_with_retry
+
+        return replace(run_loop, "stream_response_with_retry", make)
+
+    def _streamed(self, get_stream: Callable[[], Any]) -> Any:
+        call = self._model_call()
+        if call is None:
+            return get_stream()
+        try:
+            stream = get_stream()
+        except BaseException as error:
+            call.end(error)
+            raise
+        return StreamedCall(stream, call)
+
+    def _model_call(self) -> ModelCall | None:
+        with failures_counted("openai_agents.model_call"):
+            node = self._current()
+            return None if node is None else ModelCall(node)
+        return None
 
     def _limits(self) -> Undo:
         """Under ``max_function_tool_concurrency``, a tool of a batch is only started when a slot is free."""

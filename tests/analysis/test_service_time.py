@@ -2,7 +2,7 @@ from random import Random
 
 import pytest
 
-from otel_wfperf.detectors.service_time import service_time, uncached_tokens
+from otel_wfperf.analysis.service_time import service_time, uncached_tokens
 from otel_wfperf.model import OperationKind
 from tests.detectors.builders import MS, Run
 
