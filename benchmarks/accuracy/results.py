@@ -156,6 +156,7 @@ class Results:
         """Say everything in JSON's types."""
         return {
             "seeds": self.seeds.named(self.most_seeds),
+            "tuned_on": TUNING.named(self.most_seeds),
             "cases": len(self.native),
             "executions": sum(each.case.runs for each in self.native),
             "spent_s": round(self.spent_s, 1),

@@ -137,9 +137,11 @@ class MissedParallelism:
         series: list[Unit] = []
         verdicts: list[Verdict] = []
         for unit in group.units:
-            judged = [_judged(execution, each, unit, group=group, orders=orders) for each in series]
             fits = not series or (series[0].kind is unit.kind and not group.is_broken(series[0], unit))
-            if Verdict.DEPENDENT in judged or not fits or not self._follows(series, unit):
+            fits = fits and self._follows(series, unit)
+            # Comparing content takes the longest: only where nothing else decides.
+            judged = [_judged(execution, each, unit, group=group, orders=orders) for each in series if fits]
+            if not fits or Verdict.DEPENDENT in judged:
                 yield from self._believable(execution, group, series, verdicts)
                 series, verdicts, judged = [], [], []
             if group.is_serial(unit) and unit.duration_ns >= self.min_step_ns:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -141,6 +142,17 @@ def test_a_quick_run_counts_everything(capsys: pytest.CaptureFixture[str]) -> No
     assert found["cases"] == sum(each.detector in ("repeated_call", "loop") for each in SCENARIOS)
     assert {each["dialect"] for each in found["dialects"]} <= {each.name for each in DIALECTS[1:]}
     assert "populations of" in told.err
+
+
+def test_the_page_names_the_seeds_and_lists_what_was_planted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--quick", "--seeds", "tuning", "--only", "repeated_call", "--write", str(tmp_path / "page.md")])
+
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "tuning seeds 10000 to 10000" in capsys.readouterr().out
+    assert page.startswith("# How right the findings are")
+    assert "| repeated_call glossary x5 | 1.7 times the count |" in page
 
 
 def test_cases_that_judge_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:

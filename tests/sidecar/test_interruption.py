@@ -14,9 +14,10 @@ KILLED = "killed by signal 15"
 def test_a_run_that_was_only_announced_is_an_incomplete_one() -> None:
     view = LiveView()
     analyzer = Analyzer(Assembler(), window=20, live=view)
-    view.heard(RUN, now_ns=0)
+    # A start of zero would be no start.
+    view.heard([replace(each, start_ns=SECOND_NS) for each in RUN], now_ns=SECOND_NS)
 
-    [one] = analyzer.flush_ended(KILLED, now_ns=3 * SECOND_NS)
+    [one] = analyzer.flush_ended(KILLED, now_ns=4 * SECOND_NS)
 
     execution = one.execution
     assert (execution.workflow, execution.status, execution.duration_ns) == (

@@ -298,6 +298,7 @@ _MISSED: Final = (
         _researchers(at_once=True),
         ("phase", "research_a, research_b"),
         needs=_PHASES | {CONTENT},
+        strength="4 times the least saving",
     ),
     _missed(
         "declared independent",
@@ -305,6 +306,7 @@ _MISSED: Final = (
         _declared(at_once=True),
         ("phase", "left, right"),
         needs=_PHASES | {DECLARED},
+        strength="4 times the least saving",
     ),
     _case("missed_parallelism", "tools of 0.06 s in one turn", Kind.NEAR_MISS, _tools_of_a_turn(3, 0.06)),
     _case("missed_parallelism", "each tool given the last result", Kind.LOOK_ALIKE, _chained_tools),

@@ -326,7 +326,12 @@ _PING_PONG: Final = (
 _LOOPS: Final = (
     _loop("one tool 4 times", _circle(4), _circle(2), strength="1.3 times the least repeats"),
     _loop("one tool 6 times", _circle(6), _circle(2), strength="2 times the least repeats"),
-    _loop("two tools 4 times", _circle(4, ("search_web", "read_page")), _circle(2, ("search_web", "read_page"))),
+    _loop(
+        "two tools 4 times",
+        _circle(4, ("search_web", "read_page")),
+        _circle(2, ("search_web", "read_page")),
+        strength="1.3 times the least repeats",
+    ),
     _loop(
         "hand-offs to and fro 5 times",
         _ping_pong(5),

@@ -56,7 +56,7 @@ class OpenAIAgentsIntegration:
         handoffs="hand-off from agent to agent",
         missing=(
             "Runs for which tracing is disabled: the SDK makes no spans then.",
-            "Of a custom `Model` class that makes no spans: all but time, tokens and outcome, known once a call is over.",
+            "Of a custom `Model` class that makes no spans: more than time, tokens and outcome, once the call is over.",
             "Hashes and sizes under `trace_include_sensitive_data=False`: the SDK keeps content out of its spans.",
             "Finish reasons of chat completions other than tool calls and streamed ends: the SDK drops them.",
             "Retries within the OpenAI client: the SDK does not see them.",
