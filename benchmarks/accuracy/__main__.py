@@ -5,7 +5,7 @@ Examples:
   python -m benchmarks.accuracy --write docs/accuracy.md
   python -m benchmarks.accuracy --seeds tuning               the same on other seeds, with a list of what went wrong
   python -m benchmarks.accuracy --seeds tuning --only repeated_call
-  python -m benchmarks.accuracy --quick                      two populations of each scenario
+  python -m benchmarks.accuracy --quick                      one population of each scenario
   python -m benchmarks.accuracy --list                       the scenarios
   python -m benchmarks.accuracy --explain "repeated_call glossary x3" --seed 0
 
@@ -117,7 +117,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--populations", type=int, metavar="N", help="at most so many of each scenario (default: 4-12)")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="a detector, scenario or healthy")
     parser.add_argument("--dialect", default=DIALECTS[0].name, choices=[each.name for each in DIALECTS])
-    parser.add_argument("--dialects", default="all", help="those to judge, with commas (default: all)")
+    parser.add_argument("--dialects", default="all", help="those to judge besides ours, with commas (default: all)")
     parser.add_argument("--format", choices=("markdown", "json"), default="markdown", help="default: markdown")
     parser.add_argument("--write", type=Path, metavar="PATH", help="also write the page of documentation")
     parser.add_argument("--list", action="store_true", help="list the scenarios")
@@ -135,7 +135,11 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     if not options.scenarios:
         parser.error(f"--only: nothing is called {', '.join(options.only)!r}; --list names scenarios and detectors")
     all_dialects = [each.name for each in DIALECTS]
-    options.dialects = all_dialects if options.dialects == "all" else options.dialects.split(",")
+    wanted = all_dialects if options.dialects == "all" else options.dialects.split(",")
+    if unknown := {*wanted} - {*all_dialects}:
+        parser.error(f"--dialects: unknown: {', '.join(sorted(unknown))}; known are {', '.join(all_dialects)}")
+    # All are compared with our own.
+    options.dialects = [all_dialects[0], *wanted]
     return options
 
 

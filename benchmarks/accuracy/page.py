@@ -46,8 +46,12 @@ those above `info` in its own near misses and look-alikes or with a wrong subjec
 cases; where a planted fault makes what another detector says true as well, that is left out of the count (a phase
 that is slow also holds the critical path). Intervals are Wilson's, 95 %.
 
-What it cannot show: faults that nobody thought of, and workflows unlike these. The strengths are those listed below;
-weaker faults are found less often.
+What it cannot show: faults that nobody thought of, and workflows unlike these. Judging seeds draw new times for the
+same scenarios, which the authors of the detectors know; several scenarios were corrected after their first results
+were seen. The strengths are those listed below; weaker faults are found less often. The repair is the change that the
+finding advises (twice the capacity, a stop after the second turn, a phase of half the length): the error of a saving
+is that of the prediction for this change, not of the choice of it. With few populations, 1.000 is compatible with
+less than {MIN_RATIO}: see the intervals.
 """
 
 

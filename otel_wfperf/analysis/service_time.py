@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from otel_wfperf.analysis.statistics import median, theil_sen
+from otel_wfperf.analysis.statistics import median, theil_sen, theil_sen_limits
 from otel_wfperf.model import Operation, TokenUsage
 
 # Chosen: fewer points give a slope that one odd call decides.
@@ -16,7 +16,11 @@ MIN_CALLS: Final = 8
 FLOOR_QUANTILE: Final = 0.25
 # Chosen: the slopes are medians of 4,000 pairs however many calls there are.
 _ENOUGH: Final = 1_000
+# Enough to tell which calls are slow for their tokens.
 _ROUNDS: Final = 2
+# Chosen: where prompts grow in calls whose answers are short, two rounds take a part of the time of the prompt for that
+# of the answers that are missing: 8 % too little per input token; after six nothing changes any more.
+CONVERGED_ROUNDS: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +57,11 @@ def uncached_tokens(call: Operation) -> int:
     return max(0, usage.input - usage.cache_read)
 
 
-def service_time(calls: Sequence[Operation]) -> ServiceTime | None:
+def service_time(calls: Sequence[Operation], *, rounds: int = _ROUNDS) -> ServiceTime | None:
     """Fit a model to calls; None when there are fewer than ``MIN_CALLS``.
 
-    Theil-Sen on the output tokens, then on the uncached input tokens of what is left, twice over; a token never
-    makes a call faster.
+    Theil-Sen on the output tokens, then on the uncached input tokens of what is left, ``rounds`` times over (count);
+    a token never makes a call faster.
 
     Source: token-adjusted residuals as the recorded calls need them (llm_calls.csv: 15 to 18 ms per output token
     on three chat models, residual log deviation 0.2 to 0.7; unadjusted 1.3).
@@ -69,7 +73,7 @@ def service_time(calls: Sequence[Operation]) -> ServiceTime | None:
     outputs = [float((call.tokens or TokenUsage()).output) for call in calls]
     inputs = [float(uncached_tokens(call)) for call in calls]
     output_ns = input_ns = base_ns = 0.0
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         left = [time - input_ns * count for time, count in zip(durations, inputs, strict=True)]
         output_ns = max(0.0, theil_sen(outputs, left)[0])
         left = [time - output_ns * count for time, count in zip(durations, outputs, strict=True)]
@@ -80,4 +84,17 @@ def service_time(calls: Sequence[Operation]) -> ServiceTime | None:
         output_ns=output_ns,
         input_ns=input_ns,
         floor_ns=sorted(durations)[int(FLOOR_QUANTILE * len(durations))],
+    )
+
+
+def input_limits(calls: Sequence[Operation], fit: ServiceTime) -> tuple[ServiceTime, ServiceTime]:
+    """Return a fit with the least and with the greatest time for one more input token (90 % limits).
+
+    Source: :func:`theil_sen_limits` on what the output tokens leave of the durations.
+    """
+    left = [call.duration_ns - fit.output_ns * (call.tokens or TokenUsage()).output for call in calls]
+    low, high = theil_sen_limits([float(uncached_tokens(call)) for call in calls], left)
+    return (
+        replace(fit, input_ns=max(0.0, min(low, fit.input_ns))),
+        replace(fit, input_ns=max(high, fit.input_ns)),
     )

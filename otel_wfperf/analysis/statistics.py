@@ -1,6 +1,7 @@
 """Statistics that hold for few samples and heavy tails, on the standard library alone."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import combinations, pairwise
@@ -20,6 +21,7 @@ __all__ = [
     "spearman",
     "spearman_is_significant",
     "theil_sen",
+    "theil_sen_limits",
     "wilson_lower",
 ]
 
@@ -55,13 +57,38 @@ def theil_sen(xs: Sequence[float], ys: Sequence[float], *, random: Random | None
 
     Source: Sen, JASA 63 (1968).
     """
-    pairs: Iterable[tuple[int, int]] = combinations(range(len(xs)), 2)
-    total = len(xs) * (len(xs) - 1) // 2
-    if total > MAX_SLOPE_PAIRS:
-        pairs = _pairs(len(xs), random) if random else _usual_pairs(len(xs))
-    slopes = [(ys[j] - ys[i]) / (xs[j] - xs[i]) for i, j in pairs if xs[i] != xs[j]]
+    slopes = _slopes(xs, ys, random)
     slope = median(slopes) if slopes else 0.0
     return slope, median([y - slope * x for x, y in zip(xs, ys, strict=True)])
+
+
+def theil_sen_limits(xs: Sequence[float], ys: Sequence[float], *, confidence: float = 0.9) -> tuple[float, float]:
+    """Return the confidence limits of the slope that :func:`theil_sen` fits; all x equal: both 0.
+
+    Source: Sen, JASA 63 (1968), 1379-1389: of the ordered slopes those at (N -+ z * sd) / 2, where sd is that of
+    Kendall's score; ties of x are allowed for. Where only a sample of the pairs is used, its own error is added.
+    """
+    slopes = sorted(_slopes(xs, ys, None))
+    if not slopes:
+        return 0.0, 0.0
+    count, total = len(xs), math.comb(len(xs), 2)
+    groups = Counter(xs).values()
+    used = total - sum(math.comb(size, 2) for size in groups)
+    variance = count * (count - 1) * (2 * count + 5) - sum(size * (size - 1) * (2 * size + 5) for size in groups)
+    share = math.sqrt(variance / 18) / (2 * used)
+    if total > MAX_SLOPE_PAIRS:
+        share = math.hypot(share, 0.5 / math.sqrt(len(slopes)))
+    reach = NormalDist().inv_cdf((1 + confidence) / 2) * share * len(slopes)
+    low, high = math.floor(len(slopes) / 2 - reach), math.ceil(len(slopes) / 2 + reach)
+    return slopes[max(0, low - 1)], slopes[min(len(slopes) - 1, high)]
+
+
+def _slopes(xs: Sequence[float], ys: Sequence[float], random: Random | None) -> list[float]:
+    """Return the slopes between pairs of points; of a sample of the pairs where there are many."""
+    pairs: Iterable[tuple[int, int]] = combinations(range(len(xs)), 2)
+    if math.comb(len(xs), 2) > MAX_SLOPE_PAIRS:
+        pairs = _pairs(len(xs), random) if random else _usual_pairs(len(xs))
+    return [(ys[j] - ys[i]) / (xs[j] - xs[i]) for i, j in pairs if xs[i] != xs[j]]
 
 
 def _pairs(count: int, random: Random) -> tuple[tuple[int, int], ...]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar
 
 from otel_wfperf.analysis.fragments import FragmentClass, of_class
 from otel_wfperf.analysis.population import Population
-from otel_wfperf.analysis.service_time import ServiceTime, service_time, uncached_tokens
+from otel_wfperf.analysis.service_time import (
+    CONVERGED_ROUNDS,
+    ServiceTime,
+    input_limits,
+    service_time,
+    uncached_tokens,
+)
 from otel_wfperf.analysis.statistics import median
 from otel_wfperf.detectors.place import agent_of
 from otel_wfperf.detectors.severity import Impact, at_most, examples, replayed
@@ -37,7 +43,8 @@ class ContextBloat:
     Growth is what counts, not size: a document that is long from the first call on is the task. The calls must
     follow each other; prompts of parallel calls do not build on each other. Growth is judged on the whole prompt,
     but an agent whose provider had most of what was sent again in its cache is left alone: cached tokens cost
-    little time and little money. The predicted saving counts uncached tokens only.
+    little time and little money. The predicted saving counts uncached tokens only; its interval holds how well the time
+    for one more of them is known, besides how the runs differ.
 
     Where neither agents nor phases are known, calls of several may be mixed: then it is ``low``. So are smaller
     prompts that grow as steeply: they will be large in longer conversations.
@@ -127,7 +134,7 @@ class ContextBloat:
         *,
         limit: Severity,
     ) -> Finding:
-        impact = replayed(population, _changes(population, found))
+        impact = _impact(population, found)
         first = round(median([each.first for each in found]))
         last = round(median([each.last for each in found]))
         calls = round(median([len(each.calls) for each in found]))
@@ -253,22 +260,48 @@ def _resent(earlier: Operation, later: Operation) -> int:
     return min(_input(later), _input(earlier) + _usage(earlier).output)
 
 
-def _changes(population: Population, found: Sequence[_Conversation]) -> Mapping[str, Sequence[Change]]:
-    """Shorten the prompts of each run, as far as the fit of time on tokens says that it helps."""
-    models = {call.model for each in found for call in each.calls}
-    calls = [
+def _impact(population: Population, found: Sequence[_Conversation]) -> Impact | None:
+    """Shorten the prompts of each run, as far as the fit of time on tokens says that it helps.
+
+    The limits of the fit widen the interval in proportion, as the calls follow each other.
+    """
+    calls = _calls_of(population, frozenset(call.model for each in found for call in each.calls))
+    expected = service_time(calls, rounds=CONVERGED_ROUNDS)
+    if expected is None or not expected.input_ns:
+        return None
+    impact = replayed(population, _changes(found, expected))
+    if impact is None:
+        return None
+    low, middle, high = (_taken_off_ns(found, each) for each in _around(calls, expected))
+    saving = replace(
+        impact.saving, low_s=impact.saving.low_s * low / middle, high_s=impact.saving.high_s * high / middle
+    )
+    return replace(impact, saving=saving)
+
+
+def _calls_of(population: Population, models: frozenset[str | None]) -> Sequence[Operation]:
+    return [
         call
         for execution in population.executions
         for call in execution.of_kind(OperationKind.LLM)
         if call.model in models and call.tokens is not None and call.error is None
     ]
-    expected = service_time(calls)
-    if expected is None or not expected.input_ns:
-        return {}
+
+
+def _around(calls: Sequence[Operation], expected: ServiceTime) -> tuple[ServiceTime, ServiceTime, ServiceTime]:
+    low, high = input_limits(calls, expected)
+    return low, expected, high
+
+
+def _changes(found: Sequence[_Conversation], expected: ServiceTime) -> Mapping[str, Sequence[Change]]:
     changes: dict[str, list[Change]] = {}
     for each in found:
         changes.setdefault(each.execution.trace_id, []).extend(each.changes(expected))
     return changes
+
+
+def _taken_off_ns(found: Sequence[_Conversation], expected: ServiceTime) -> int:
+    return sum(change.by_ns for each in found for change in each.changes(expected))
 
 
 def _evidence(population: Population, found: Sequence[_Conversation]) -> dict[str, EvidenceValue]:

@@ -304,7 +304,6 @@ _LOOP_SUBJECTS: Final = (
     ("agent", "researcher"),
     ("tool", "search_web"),
     ("tool", "search_web, read_page"),
-    ("tool", "read_page"),
     ("tool", "search_web → read_page"),
 )
 _LOOP_ALSO: Final = frozenset({"repeated_call", "context_bloat", "n_plus_one", "critical_path_hog"})

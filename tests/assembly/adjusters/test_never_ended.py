@@ -33,7 +33,7 @@ def test_leaves_ended_spans_alone_even_when_their_children_end_later() -> None:
 
 
 def test_lasts_for_as_long_as_it_is_known_to_have_lasted_with_all_that_it_is_in() -> None:
-    known = replace(op("b", "r", 5, None), end_ns=30)
+    known = replace(op("b", "r", 5, 30), ended=False)
     execution = assembled(op("r", None, 0, None), op("a", "r", 1, 5), known)
 
     assert times(execution, "b") == (5, 30)
