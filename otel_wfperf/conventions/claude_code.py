@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 from otel_wfperf.conventions import genai
 from otel_wfperf.conventions.attributes import count, number, text, value_of
-from otel_wfperf.conventions.fields import MAX_ERROR_CHARS, ContentFields, SpanFields, content_fields, span_fields
+from otel_wfperf.conventions.fields import ContentFields, SpanFields, content_fields, kind_of_error, span_fields
 from otel_wfperf.conventions.requests import may_ask_for_tools
 from otel_wfperf.model import Attributes, Operation, OperationKind, Span, TokenUsage
 
@@ -113,7 +113,7 @@ def _fields(span: Span, kind: OperationKind) -> SpanFields:
     attributes = span.attributes
     if attributes.get("success") is False and fields["error"] is None:
         error = _shown(attributes, "error") or str(count(attributes, "status_code") or "error")
-        fields["error"] = error.strip().partition("\n")[0][:MAX_ERROR_CHARS] or "error"
+        fields["error"] = kind_of_error(error.strip())
     if kind is OperationKind.LLM:
         fields["requested"] = attributes.get("response.has_tool_call") is True or fields["requested"]
     elif kind in (OperationKind.TOOL, OperationKind.AGENT):

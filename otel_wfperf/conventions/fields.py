@@ -1,5 +1,6 @@
 """The parts of an operation that no dialect writes in its own way."""
 
+import re
 from collections.abc import Mapping
 from typing import Final, TypedDict
 
@@ -15,8 +16,18 @@ from otel_wfperf.model import Attributes, Link, Span, SpanKind, StatusCode
 MAX_ERROR_CHARS: Final = 200
 # Source: opentelemetry-proto trace.proto, SpanFlags: CONTEXT_HAS_IS_REMOTE and CONTEXT_IS_REMOTE.
 _PARENT_IS_REMOTE: Final = 0x300
-# A consumer that stops reading a stream early closes the generator: LangChain reports that as a failure.
 _INSTRUCTORS: Final = ("system", "developer")
+# What an exception begins with when it is written as text, its type, before its message or alone; or a status code.
+_TYPE_OF_ERROR: Final = re.compile(r"([A-Za-z_][\w.]*|\d{3})(?=[:(\n]|$)")
+_LOOKED_AT_CHARS: Final = 500
+_KINDS_OF_ERROR: Final = (
+    ("timed out", "timeout"),
+    ("timeout", "timeout"),
+    ("cancel", "cancelled"),
+    ("rate limit", "rate_limit"),
+    ("429", "rate_limit"),
+)
+# A consumer that stops reading a stream early closes the generator: LangChain reports that as a failure.
 _NO_ERRORS: Final = ("GeneratorExit",)
 # Our own, and what people write by hand: the conventions and the vendors' instrumentations have no such flag. Those of
 # a provider's prompt cache, such as ``pydantic_ai.cache.hit_ratio``, say nothing about the result.
@@ -142,11 +153,22 @@ def _host(resource: Attributes, service: str) -> str:
 
 
 def _error(span: Span) -> str | None:
-    """Return the type of the error, else the first line of its message; None when the span did not fail."""
+    """Return the type of the error, as far as it is told; None when the span did not fail."""
     error_type = text(span.attributes, semconv.ERROR_TYPE)
     if span.status is not StatusCode.ERROR and (span.status is StatusCode.OK or error_type is None):
         return None
     for event in reversed(span.events):
         error_type = error_type or text(event.attributes, "exception.type")
-    error = error_type or span.status_message.strip().partition("\n")[0] or "error"
-    return None if error.startswith(_NO_ERRORS) else error[:MAX_ERROR_CHARS]
+    message = span.status_message.strip()
+    if (error_type or message).startswith(_NO_ERRORS):
+        return None
+    return error_type[:MAX_ERROR_CHARS] if error_type else kind_of_error(message)
+
+
+def kind_of_error(message: str) -> str:
+    """Read what kind of error a message is about, and nothing else of it: messages quote prompts and arguments."""
+    named = _TYPE_OF_ERROR.match(message)
+    if named is not None:
+        return named[1][:MAX_ERROR_CHARS]
+    lower = message[:_LOOKED_AT_CHARS].lower()
+    return next((kind for word, kind in _KINDS_OF_ERROR if word in lower), "error")

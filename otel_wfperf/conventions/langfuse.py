@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 from otel_wfperf.conventions import genai
 from otel_wfperf.conventions.attributes import number, text, value_of
 from otel_wfperf.conventions.encoded import encoded_text, json_map
-from otel_wfperf.conventions.fields import MAX_ERROR_CHARS, ContentFields, SpanFields, content_fields, span_fields
+from otel_wfperf.conventions.fields import ContentFields, SpanFields, content_fields, kind_of_error, span_fields
 from otel_wfperf.conventions.langgraph import GraphTask, graph_task, run_kind
 from otel_wfperf.conventions.requests import asks_for_tools, may_ask_for_tools
 from otel_wfperf.conventions.usage import usage_in
@@ -90,7 +90,7 @@ def _fields(span: Span, kind: OperationKind) -> SpanFields:
     attributes = span.attributes
     if fields["error"] is None and text(attributes, f"{_OBSERVATION}level") == "ERROR":
         message = text(attributes, f"{_OBSERVATION}status_message") or ""
-        fields["error"] = message.strip().partition("\n")[0][:MAX_ERROR_CHARS] or "error"
+        fields["error"] = kind_of_error(message.strip())
     if kind is OperationKind.LLM:
         fields["requested"] |= asks_for_tools(attributes.get(_OUTPUT))
     elif kind is OperationKind.TOOL:

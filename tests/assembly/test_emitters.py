@@ -98,7 +98,7 @@ workflow research_workflow
     llm fake-1 20 (0) 12
   agent ResearcherB || ResearcherA
     llm fake-1 15 (0) 12
-    tool flaky failed: Error running tool (non-fatal)
+    tool flaky failed: error
     llm fake-1 30 (0) 12
   agent Triage
     llm fake-1 16 (0) 12

@@ -100,4 +100,4 @@ def test_no_success_is_an_error() -> None:
     failed = understood("claude_code.llm_request", {**REQUEST, "success": False, "status_code": 529})
     said = understood("claude_code.tool.execution", {"success": False, "error": "exit 1\nmore"})
 
-    assert (failed.error, said.error) == ("529", "exit 1")
+    assert (failed.error, said.error) == ("529", "error")

@@ -30,7 +30,11 @@ def test_a_span_of_no_dialect_keeps_its_name_and_claims_nothing() -> None:
     [
         (failed("boom", attributes={"error.type": "timeout"}, exception="TimeoutError"), "timeout"),
         (failed("boom", exception="TimeoutError"), "TimeoutError"),
-        (failed("upstream 503\nTraceback ..."), "upstream 503"),
+        (failed("upstream 503\nTraceback ..."), "error"),
+        (failed("ValueError: my own words"), "ValueError"),
+        (failed("openai.RateLimitError('my own words')"), "openai.RateLimitError"),
+        (failed("The request timed out: my own words"), "timeout"),
+        (failed("Error code: 429 - my own words"), "rate_limit"),
         (failed("x" * 500), "x" * 200),
         (failed(), "error"),
         (span("s", {"error.type": "429"}), "429"),
@@ -38,7 +42,7 @@ def test_a_span_of_no_dialect_keeps_its_name_and_claims_nothing() -> None:
         (span("s", {}), None),
     ],
 )
-def test_names_an_error_by_its_type_else_by_the_first_line_of_its_message(one: Span, error: str | None) -> None:
+def test_names_an_error_by_its_type_else_by_its_kind_and_quotes_no_message(one: Span, error: str | None) -> None:
     assert operation_of(one).error == error
 
 
