@@ -28,6 +28,8 @@ from otel_wfperf.model.finding import EvidenceValue
 _HUMAN = "human"
 # In one or two runs the first phase may be long because the process was cold.
 _FEW = 2
+# From here on a share of the runs says something.
+_MANY = 8
 _LEVEL_NAMES = {OperationKind.PHASE: "phases", OperationKind.AGENT: "agents", OperationKind.TOOL: "tools"}
 
 
@@ -40,8 +42,9 @@ class CriticalPathHog:
     waited for is left out. The saving is that of a phase twice as fast.
 
     A phase that is long because it makes many calls of usual length, or because its answers are long, works
-    as designed: it is mentioned as ``info``, not as a fault, and only when five runs agree. Model calls without
-    token counts may have long answers: then it is ``low``.
+    as designed: it is mentioned as ``info``, not as a fault, and only when five runs agree. So does the only phase that
+    asks a model: there is no other call of the kind to compare with. Model calls without token counts may have long
+    answers: then it is ``low``.
 
     Attributes:
         min_share_ratio: Least share of the path (0..1). Chosen: a fifth is what halving turns into 10 %.
@@ -55,6 +58,10 @@ class CriticalPathHog:
             the phase does more, not slower, work.
         min_share_of_runs: Share of the runs in which the rule must hold; all of them below eight runs. Chosen: with
             service times as skewed as recorded ones (log deviation 1.3), medians of 5 runs gave 16 % false alarms.
+        min_disproportion_of_odd_run: Least ratio in one of five to seven runs that is excepted. Chosen: phases planted
+            four times as long as the others were missed for one run at 2.4. Of 3,000 simulated sets of five
+            runs of like phases with log deviations of 0.35 to 1.3, at most 0.3 % more were reported.
+        min_disproportion_with_odd_run: The median over all runs must be this high then. Chosen: with it.
     """
 
     name: ClassVar[str] = "critical_path_hog"
@@ -64,6 +71,8 @@ class CriticalPathHog:
     min_phases: int = 3
     min_call_ratio: float = 2.0
     min_share_of_runs: float = 0.8
+    min_disproportion_of_odd_run: float = 2.0
+    min_disproportion_with_odd_run: float = 3.0
 
     def detect(self, population: Population) -> Iterator[Finding]:
         """Yield at most one finding: two phases cannot both be out of proportion."""
@@ -73,14 +82,29 @@ class CriticalPathHog:
         few = len(runs) < MIN_RUNS
         for name in names:
             held = [run for run in runs if self._is_hog(run, name)]
-            least = self.min_share_of_runs * len(runs) if len(runs) >= 8 else len(runs)
             cold = len(runs) <= _FEW and bool(held) and held[0].starts_with(name)
             as_designed = bool(held) and self._works_as_designed(runs, held, name)
-            if not held or len(held) < least or cold or (few and (as_designed or not self._is_clear(held, name))):
+            if (
+                not held
+                or not self._holds(runs, held, name)
+                or cold
+                or (few and (as_designed or not self._is_clear(held, name)))
+            ):
                 continue
             impact = replayed(population, {run.execution.trace_id: run.changes(name, level) for run in held})
             if impact is not None:
                 yield self._finding(population, level, name, held=held, impact=impact, as_designed=as_designed)
+
+    def _holds(self, runs: Sequence[_Run], held: Sequence[_Run], name: str) -> bool:
+        """Tell whether enough runs agree."""
+        if len(runs) >= _MANY:
+            return len(held) >= self.min_share_of_runs * len(runs)
+        if len(runs) < MIN_RUNS or len(held) != len(runs) - 1:
+            return len(held) == len(runs)
+        ratios = [run.disproportion(name) for run in runs]
+        return (
+            min(ratios) >= self.min_disproportion_of_odd_run and median(ratios) >= self.min_disproportion_with_odd_run
+        )
 
     def _is_clear(self, held: Sequence[_Run], name: str) -> bool:
         return median([run.disproportion(name) for run in held]) >= self.min_disproportion_of_few
@@ -96,6 +120,8 @@ class CriticalPathHog:
 
     def _works_as_designed(self, runs: Sequence[_Run], held: Sequence[_Run], name: str) -> bool:
         if median([run.call_ratio(name) for run in held]) < self.min_call_ratio:
+            return True
+        if all(run.is_only_model_work(name) for run in held):
             return True
         expected = service_time([each for run in runs for part in run.parts.values() for each in part.llm_calls])
         return _is_explained_by_tokens(held, name, expected)
@@ -206,6 +232,11 @@ class _Run:
         others = [other for other in self.parts if other != name and self.share(other) >= 0.01]
         return self.share(name) * len(others) / sum(map(self.share, others)) if others else 0.0
 
+    def is_only_model_work(self, name: str) -> bool:
+        """Tell whether a phase is model calls, and no other phase makes one."""
+        others = [part for other, part in self.parts.items() if other != name]
+        return self.parts[name].mostly_model and not any(part.llm_calls for part in others)
+
     def call_ratio(self, name: str) -> float:
         """Compare the time for one call with that of the other phases."""
         others = [part for other, part in self.parts.items() if other != name and self.share(other) >= 0.01]
@@ -280,7 +311,7 @@ def _evidence(population: Population, held: Sequence[_Run], name: str) -> dict[s
 
 def _recommendation(name: str, *, as_designed: bool) -> str:
     if as_designed:
-        return f"Let {name!r} do less: fewer calls or shorter answers; each of its calls takes its usual time."
+        return f"Let {name!r} do less: fewer calls or shorter answers; nothing says that its calls are slow."
     return (
         f"Speed {name!r} up or split it: look at its slowest call first, then at a faster model or tool; the saving is "
         "that of half its time."

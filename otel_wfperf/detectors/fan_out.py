@@ -57,6 +57,7 @@ class Branch:
         pool_waits: When its calls waited for a free connection.
         human_ns: How long it waited for people (nanoseconds).
         held: When its own code held the event loop.
+        held_up: When the code of other branches of its process did.
         blocked_ns: How long its own code held the event loop, where it cannot be told when too (nanoseconds).
         blocked_cpu_ns: CPU time of the operations that did (nanoseconds).
     """
@@ -70,6 +71,7 @@ class Branch:
     pool_waits: tuple[Spell, ...] = ()
     human_ns: int = 0
     held: tuple[Spell, ...] = ()
+    held_up: tuple[Spell, ...] = ()
     blocked_ns: int = 0
     blocked_cpu_ns: int = 0
 
@@ -189,12 +191,15 @@ class FanOut:
         """Return when each branch was kept from its work by the others.
 
         That is when it was not busy although it could have been, while as many others as the capacity allows were;
-        recorded waits count whatever the others did.
+        recorded waits count whatever the others did. Where one branch at a time can work, the event loop also keeps
+        a branch from ending, when others hold it.
         """
         found = self._waiting.get(capacity)
         if found is None:
             full = self.full(capacity)
-            found = self._waiting[capacity] = [_kept_waiting(branch, full) for branch in self.branches]
+            found = self._waiting[capacity] = [
+                _kept_waiting(branch, full, and_ending=capacity == 1) for branch in self.branches
+            ]
         return found
 
     def confidence(self, *, is_usual: bool) -> Confidence:
@@ -211,17 +216,23 @@ def _title(names: Sequence[str]) -> str:
     return f"{', '.join(names[: _MAX_NAMES - 1])} and {len(names) - _MAX_NAMES + 1} others"
 
 
-def _kept_waiting(branch: Branch, full: Sequence[Spell]) -> tuple[Spell, ...]:
+def _kept_waiting(branch: Branch, full: Sequence[Spell], *, and_ending: bool) -> tuple[Spell, ...]:
     if not branch.busy:
         return ()
+    kept_from_ending = _kept_from_ending(branch) if and_ending and branch.held_up else ()
     idle = difference([(branch.scheduled_ns, branch.busy[-1][1])], branch.busy)
     if not idle:
-        return branch.pool_waits
+        return joined([*branch.pool_waits, *kept_from_ending])
     first = bisect_right(full, idle[0][0], key=_end_ns)
     last = bisect_left(full, idle[-1][1], lo=first, key=_start_ns)
     recorded = [(max(wait.start_ns, branch.scheduled_ns), wait.end_ns) for wait in branch.waits]
-    spells = [*intersection(idle, full[first:last]), *recorded, *branch.pool_waits]
+    spells = [*intersection(idle, full[first:last]), *recorded, *branch.pool_waits, *kept_from_ending]
     return difference(spells, branch.busy)
+
+
+def _kept_from_ending(branch: Branch) -> tuple[Spell, ...]:
+    """Return when others held the event loop after the last work of a branch, handing over included."""
+    return intersection([(branch.busy[-1][1], branch.end_ns)], joined(branch.held_up, over_ns=TOLERANCE_NS))
 
 
 def _start_ns(spell: Spell) -> int:

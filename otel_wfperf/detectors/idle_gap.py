@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import ClassVar, Final
 
 from otel_wfperf.analysis.population import Population
+from otel_wfperf.analysis.spells import Spell, intersection, joined, total_ns
 from otel_wfperf.analysis.statistics import median
 from otel_wfperf.detectors.place import place_of, subject_of
 from otel_wfperf.detectors.severity import Impact, at_most, examples, replayed
@@ -50,13 +52,15 @@ class IdleGap:
     """Report steps that, again and again, spend time in which nothing below them runs.
 
     Such time is unexplained: a call that nobody records, or work of the step itself. Where the step's own CPU time
-    accounts for it, the finding says that it computes (``low`` at most: it is work, not waiting); where the step held
-    the event loop, that a blocking call did. Where no model call is recorded at all, thinking is what is not seen, and
-    the finding is ``low`` at most. Looked at are steps that have something below them, on the critical path.
+    accounts for it, the finding says that it computes: for information, as no thread makes that shorter, and ``low`` at
+    most where other steps of the run are under way meanwhile; no saving is predicted. Where the step held the event
+    loop without computing, a blocking call did. Where no model call is recorded at all, thinking is what is not seen,
+    and the finding is ``low`` at most. Looked at are steps that have something below them, on the critical path.
 
     Left alone are waits for people (recorded, or told by the names around the gap), pauses between turns of a
-    conversation, back-off between attempts of a call that failed, runs of which spans are missing, and gaps around
-    calls of another host that its clock's adjustment explains.
+    conversation, back-off between attempts of a call that failed, pauses before and between calls of one tool with
+    equal arguments (polling), runs of which spans are missing, and gaps around calls of another host that its clock's
+    adjustment explains.
 
     Attributes:
         min_gap_ns: Least idle time of a step in one run (nanoseconds). Chosen: hand-over in a busy process stays below.
@@ -118,25 +122,26 @@ class IdleGap:
         return {subject: idle for subject, idle in result.items() if idle.total_ns >= floor_ns}
 
     def _cause(self, runs: Sequence[_Idle]) -> Cause:
-        gap_s = sum(each.total_ns for each in runs) / 1e9
-        blocked_s = sum(each.blocked_s for each in runs)
-        if blocked_s >= self.min_explained_ratio * gap_s:
-            return Cause.BLOCKING
-        cpu_s = sum(each.cpu_s for each in runs)
-        return Cause.COMPUTING if cpu_s >= self.min_explained_ratio * gap_s else Cause.UNEXPLAINED
+        least_s = self.min_explained_ratio * sum(each.total_ns for each in runs) / 1e9
+        # Computing holds the event loop too: what is known of the CPU goes first.
+        if sum(each.cpu_s for each in runs) >= least_s:
+            return Cause.COMPUTING
+        return Cause.BLOCKING if sum(each.blocked_s for each in runs) >= least_s else Cause.UNEXPLAINED
 
     def _finding(self, population: Population, subject: Subject, runs: Sequence[_Idle], impact: Impact) -> Finding:
         cause = self._cause(runs)
         no_model = not any(each.execution.of_kind(OperationKind.LLM) for each in runs)
-        is_mild = cause is Cause.COMPUTING or (cause is Cause.UNEXPLAINED and no_model)
+        beside_s = median([each.beside_ns for each in runs]) / 1e9
+        gap_s = median([each.total_ns for each in runs]) / 1e9
+        computes = cause is Cause.COMPUTING
+        delays_others = computes and beside_s >= self.min_explained_ratio * gap_s
         owners = [owner for each in runs for owner in each.owners]
         longest = _most_idle(runs)
-        gap_s = median([each.total_ns for each in runs]) / 1e9
         places = {subject.name} | {place.name for each in owners if (place := place_of(each)) is not None}
         cpu_s = [each.cpu_s for each in runs]
         return Finding(
             detector=self.name,
-            severity=at_most(impact.severity, Severity.LOW if is_mild else Severity.MEDIUM),
+            severity=at_most(impact.severity, _limit(cause, delays_others=delays_others, no_model=no_model)),
             confidence=Confidence.ASSUMED,
             workflow=population.workflow,
             subject=subject,
@@ -149,6 +154,7 @@ class IdleGap:
                 "cause": cause.value,
                 "cpu_s": round(median(cpu_s), 4),
                 "loop_blocked_s": round(median([each.blocked_s for each in runs]), 4),
+                "others_under_way_s": round(beside_s, 4),
                 "cpu_is_known": any(each.is_measured for each in runs),
                 "model_calls_recorded": not no_model,
                 "after": longest.after,
@@ -157,9 +163,9 @@ class IdleGap:
                 "runs": len(population.executions),
                 "runs_affected": impact.runs,
             },
-            saving=impact.saving,
-            changes=impact.changes,
-            recommendation=_recommendation(subject, cause, longest),
+            saving=None if computes else impact.saving,
+            changes={} if computes else impact.changes,
+            recommendation=_recommendation(subject, cause, longest, delays_others=delays_others),
         )
 
 
@@ -219,6 +225,11 @@ class _Idle:
     def blocked_s(self) -> float:
         return sum((owner.resources.loop_blocked_s or 0.0) for owner in self.owners if owner.resources is not None)
 
+    @property
+    def beside_ns(self) -> int:
+        """How much of the gaps other steps of the run were under way in (nanoseconds)."""
+        return sum(_beside_ns(self.execution, gap) for gap in self.gaps)
+
     def changes(self) -> Iterator[Change]:
         """Yield what closes the gaps: what follows starts at once, and the step ends with its last child."""
         for gap in self.gaps:
@@ -233,6 +244,7 @@ def _gaps(execution: Execution, owner: Operation, sections: Sequence[tuple[int, 
     children = execution.children(owner.span_id)
     if not children or _PEOPLE.search(owner.name):
         return
+    polls = _polls(children)
     on_path = iter(sorted(sections))
     section = next(on_path, None)
     for start_ns, end_ns, earlier, later in _between(owner, children):
@@ -240,7 +252,8 @@ def _gaps(execution: Execution, owner: Operation, sections: Sequence[tuple[int, 
             section = next(on_path, None)
         if section is None:
             return
-        if section[0] < end_ns and not _is_accounted_for(execution, earlier, later):
+        polled = later is not None and later.span_id in polls
+        if section[0] < end_ns and not polled and not _is_accounted_for(execution, earlier, later):
             after, before = earlier.name if earlier else "", later.name if later else ""
             yield _Gap(owner, max(start_ns, section[0]), min(end_ns, section[1]), after, before, later)
 
@@ -257,6 +270,33 @@ def _between(
             reached_ns, last = child.end_ns, child
     if reached_ns < owner.end_ns:
         yield reached_ns, owner.end_ns, last, None
+
+
+def _polls(children: Sequence[Operation]) -> frozenset[str]:
+    """Return the calls of tools that are made again and again with equal arguments, as far as these are known."""
+    calls = [child for child in children if child.kind is OperationKind.TOOL]
+    found: set[str] = set()
+    for earlier, later in pairwise(calls):
+        if (earlier.name, earlier.input_hash) == (later.name, later.input_hash) and earlier.error is None:
+            found |= {earlier.span_id, later.span_id}
+    return frozenset(found)
+
+
+def _beside_ns(execution: Execution, gap: _Gap) -> int:
+    """Return how long steps that are neither around nor below the owner of a gap were under way in it."""
+    spells: list[Spell] = []
+    inner = gap.owner
+    while inner.parent_id is not None and inner.parent_id in execution.by_id:
+        beside = (each for each in execution.children(inner.parent_id) if each.span_id != inner.span_id)
+        spells += ((each.start_ns, each.end_ns) for each in beside if each.kind is not OperationKind.WAIT)
+        inner = execution.by_id[inner.parent_id]
+    return total_ns(intersection([(gap.start_ns, gap.end_ns)], joined(spells)))
+
+
+def _limit(cause: Cause, *, delays_others: bool, no_model: bool) -> Severity:
+    if cause is Cause.COMPUTING:
+        return Severity.LOW if delays_others else Severity.INFO
+    return Severity.LOW if cause is Cause.UNEXPLAINED and no_model else Severity.MEDIUM
 
 
 def _is_accounted_for(execution: Execution, earlier: Operation | None, later: Operation | None) -> bool:
@@ -315,9 +355,14 @@ def _summary(subject: Subject, cause: Cause, *, gap_s: float, where: _Gap, runs:
     return f"{gap_s:.2g} s a run in {subject.name!r} are unexplained, mostly {_where(where)}: nothing recorded runs"
 
 
-def _recommendation(subject: Subject, cause: Cause, gap: _Gap) -> str:
+def _recommendation(subject: Subject, cause: Cause, gap: _Gap, *, delays_others: bool) -> str:
+    if cause is Cause.COMPUTING and delays_others:
+        return f"Let another process do what {subject.name!r} computes {_where(gap)}, so that other steps go on."
     if cause is Cause.COMPUTING:
-        return f"Profile the code of {subject.name!r} {_where(gap)}, and move heavy computing to another process."
+        return f"Profile the code of {subject.name!r} {_where(gap)}: a thread would not make it shorter."
     if cause is Cause.BLOCKING:
-        return f"Await an asynchronous client in {subject.name!r}, or run the call {_where(gap)} in a thread."
+        return (
+            f"Record the blocking call of {subject.name!r} {_where(gap)}, and await an asynchronous client instead, so "
+            "that other work goes on meanwhile."
+        )
     return f"Record what {subject.name!r} does {_where(gap)}: a call that is not instrumented, or work of its own."

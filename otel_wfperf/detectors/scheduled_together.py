@@ -332,7 +332,8 @@ def _without_others(branches: Sequence[Branch]) -> list[Branch]:
     by_host: dict[str, list[Spell]] = {}
     for branch in branches:
         by_host.setdefault(branch.step.host, []).extend(branch.held)
-    return [
-        replace(branch, busy=difference(branch.busy, difference(by_host[branch.step.host], branch.held)))
-        for branch in branches
-    ]
+    result = []
+    for branch in branches:
+        held_up = difference(by_host[branch.step.host], branch.held)
+        result.append(replace(branch, busy=difference(branch.busy, held_up), held_up=held_up))
+    return result

@@ -109,15 +109,15 @@ class SlowFirstToken:
 
     def _slow_for_a_time(self, what: str, samples: Sequence[_Sample]) -> Iterator[_Case]:
         """Compare calls with those of all phases, the faster half of which tell what is usual."""
-        usual = _Usual.of(samples)
-        slow = [
-            sample
-            for sample in samples
-            if self._is_slow(sample, usual) and math.log(usual.ratio(sample)) / usual.log_spread > self.max_z_score
-        ]
-        if len(slow) < max(self.min_calls, self.min_provider_share * len(samples)):
+        usual = _Usual.of(samples, by_faster_half=True)
+        slow: list[_Sample] = []
+        others: list[_Sample] = []
+        for sample in samples:
+            is_outlier = math.log(usual.ratio(sample)) / usual.log_spread > self.max_z_score
+            (slow if is_outlier and self._is_slow(sample, usual) else others).append(sample)
+        if len(slow) < max(self.min_calls, self.min_provider_share * len(samples)) or not others:
             return
-        case = _Case(what, slow, usual, len(samples) - len(slow), is_provider=True)
+        case = _Case(what, slow, _Usual.of(others), len(others), is_provider=True)
         if median(case.excesses_ns) >= self.min_excess_ns:
             yield case
 
@@ -171,8 +171,11 @@ class _Usual:
     log_spread: float
 
     @classmethod
-    def of(cls, samples: Sequence[_Sample]) -> _Usual:
+    def of(cls, samples: Sequence[_Sample], *, by_faster_half: bool = False) -> _Usual:
         """Fit to samples; a token never makes a call faster.
+
+        By the faster half, the spread is that of the samples below the middle: of healthy ones both are the same, but
+        those that are late do not hide themselves by widening it.
 
         Chosen: below the fastest quarter lies extrapolation.
         """
@@ -182,7 +185,8 @@ class _Usual:
         base_ns = median([value - slope_ns * size for value, size in zip(values, sizes, strict=True)])
         fitted = cls(base_ns, slope_ns, sorted(values)[len(values) // 4], 1.0)
         logs = [math.log(fitted.ratio(sample)) for sample in samples]
-        return cls(base_ns, slope_ns, fitted.floor_ns, NORMAL_CONSISTENCY * max(MAD_FLOOR, mad(logs)))
+        deviation = _lower_mad(logs) if by_faster_half else mad(logs)
+        return cls(base_ns, slope_ns, fitted.floor_ns, NORMAL_CONSISTENCY * max(MAD_FLOOR, deviation))
 
     def expected_ns(self, sample: _Sample) -> float:
         return max(1.0, self.floor_ns, self.base_ns + self.slope_ns * sample.size)
@@ -234,6 +238,16 @@ def _calls_by_model(population: Population) -> Mapping[str, list[Operation]]:
             if streamed and plain and (call.trace_id, call.span_id) not in cold:
                 found.setdefault(call.model or call.name, []).append(call)
     return found
+
+
+def _lower_mad(values: Sequence[float]) -> float:
+    """Return the median deviation from the median of the values that are not above it, with a margin.
+
+    Chosen: a margin of one over the root of their number, as half of the values tell less than all of them.
+    """
+    middle = median(values)
+    below = [middle - value for value in values if value <= middle]
+    return median(below) * (1 + 1 / math.sqrt(len(below)))
 
 
 def _are_comparable(ours: Sequence[_Sample], others: Sequence[_Sample]) -> bool:

@@ -2,7 +2,7 @@ from random import Random
 
 import pytest
 
-from otel_wfperf.analysis.service_time import service_time, uncached_tokens
+from otel_wfperf.analysis.service_time import CONVERGED_ROUNDS, input_limits, service_time, uncached_tokens
 from otel_wfperf.model import OperationKind
 from tests.detectors.builders import MS, Run
 
@@ -33,3 +33,18 @@ def test_does_not_fit_a_handful_of_calls() -> None:
         run.llm(at * 1000, 500)
 
     assert service_time(run.build().of_kind(OperationKind.LLM)) is None
+
+
+def test_the_limits_of_a_fit_hold_the_time_for_an_input_token() -> None:
+    run, random = Run(), Random(2)
+    for at in range(40):
+        tokens_in = random.randrange(100, 5000)
+        run.llm(at * 1000, (250 + 0.12 * tokens_in) * random.uniform(0.8, 1.2), tokens=(tokens_in, 20))
+    calls = run.build().of_kind(OperationKind.LLM)
+    fit = service_time(calls, rounds=CONVERGED_ROUNDS)
+
+    assert fit is not None
+    low, high = input_limits(calls, fit)
+    assert 0 < low.input_ns < fit.input_ns < high.input_ns
+    assert low.input_ns < 0.12 * MS < high.input_ns
+    assert low.output_ns == high.output_ns == fit.output_ns

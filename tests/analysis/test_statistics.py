@@ -13,6 +13,7 @@ from otel_wfperf.analysis.statistics import (
     spearman,
     spearman_is_significant,
     theil_sen,
+    theil_sen_limits,
     wilson_lower,
 )
 
@@ -28,6 +29,23 @@ def test_theil_sen_ignores_a_quarter_of_wild_points() -> None:
 
     assert slope == pytest.approx(3)
     assert intercept == pytest.approx(7)
+
+
+@pytest.mark.parametrize("count", [10, 40, 200])
+def test_limits_of_the_slope_hold_it_nine_times_of_ten(count: int) -> None:
+    held = 0
+    for seed in range(100):
+        random = Random(seed)
+        xs = [float(random.randrange(12)) for _ in range(count)]
+        low, high = theil_sen_limits(xs, [2 * x + random.gauss(0, 3) for x in xs])
+        held += low <= 2 <= high
+
+    assert 84 <= held <= 97
+
+
+def test_limits_of_a_slope_without_noise_are_the_slope_and_of_no_slope_zero() -> None:
+    assert theil_sen_limits([1, 2, 3, 4, 5], [3, 5, 7, 9, 11]) == (2, 2)
+    assert theil_sen_limits([5, 5, 5], [1, 2, 3]) == (0.0, 0.0)
 
 
 def test_theil_sen_on_many_points_samples_pairs_reproducibly() -> None:

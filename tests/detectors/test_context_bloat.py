@@ -1,4 +1,8 @@
+import math
+from random import Random
 from typing import Any
+
+import pytest
 
 from otel_wfperf.detectors.context_bloat import ContextBloat
 from otel_wfperf.model import ContextSize, Execution, Finding, Severity
@@ -125,3 +129,43 @@ def test_one_long_conversation_among_many_is_not_how_the_agent_works() -> None:
     usual = [conversation(800, 900, 1000, 1100, number=number) for number in range(1, 4)]
 
     assert not found(conversation(*GROWING), *usual)
+
+
+def reader_and_planner(number: int, *, log_spread: float) -> Execution:
+    """Build an agent with growing prompts and short answers beside a phase with short prompts and longer answers."""
+    run, at_ms, random = Run(number), 0.0, Random(number)
+    prompts = [(random.randrange(400, 700), random.randrange(30, 60)) for _ in range(3)]
+    history = [(800 + 2000 * turn, 20) for turn in range(8)]
+    for parent, calls in ((run.phase("plan", 0, 0), prompts), (None, history)):
+        place = parent or run.agent("reader", at_ms, 0)
+        started_ms = at_ms
+        for tokens_in, tokens_out in calls:
+            duration_ms = (300 + 17 * tokens_out + 0.12 * tokens_in) * math.exp(random.gauss(0, log_spread))
+            run.llm(at_ms, duration_ms, parent=place, tokens=(tokens_in, tokens_out))
+            at_ms += duration_ms + 1
+        run.resize(place, at_ms - started_ms)
+        at_ms += 5
+    return run.build()
+
+
+# 2000 tokens a turn beyond the first prompt and the last step, less the answer: 0.12 ms for each.
+TRIMMED_S = 0.12e-3 * sum(2000 * turn + 20 for turn in range(7))
+
+
+def test_short_answers_of_long_prompts_do_not_hide_what_the_prompt_costs() -> None:
+    [finding] = found(*(reader_and_planner(number, log_spread=0.0) for number in range(6)))
+
+    assert finding.saving is not None
+    assert finding.saving.median_s == pytest.approx(TRIMMED_S, rel=0.01)
+
+
+@pytest.mark.parametrize("runs", [1, 5, 12])
+def test_the_interval_holds_how_well_the_time_for_a_token_is_known(runs: int) -> None:
+    savings = []
+    for first in range(0, 20 * runs, runs):
+        [finding] = found(*(reader_and_planner(first + number, log_spread=0.3) for number in range(runs)))
+        assert finding.saving is not None
+        savings.append(finding.saving)
+
+    assert sum(each.low_s <= TRIMMED_S <= each.high_s for each in savings) >= 16
+    assert all(each.low_s < each.median_s < each.high_s for each in savings)

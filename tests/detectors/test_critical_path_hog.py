@@ -112,6 +112,21 @@ def test_has_to_hold_in_every_one_of_few_runs() -> None:
     assert not found(*usual, pipeline(5, hog_ms=1000))
 
 
+@pytest.mark.parametrize(
+    ("usual_ms", "odd_ms", "is_reported"),
+    [(4000, 2100, True), (4000, 1900, False), (3100, 2100, True), (2900, 2100, False)],
+    ids=["clear, one near", "clear, one far", "just clear", "not clear"],
+)
+def test_one_run_slightly_under_does_not_hide_a_clear_case(usual_ms: int, odd_ms: int, is_reported: bool) -> None:  # noqa: FBT001
+    findings = found(*(pipeline(number, hog_ms=odd_ms if number == 2 else usual_ms) for number in range(5)))
+
+    assert [each.evidence["runs_affected"] for each in findings] == ([4] if is_reported else [])
+
+
+def test_two_runs_of_five_slightly_under_are_too_many() -> None:
+    assert not found(*(pipeline(number, hog_ms=2400 if number < 2 else 6000) for number in range(5)))
+
+
 def test_a_single_run_may_have_been_cold_in_its_first_phase() -> None:
     run = Run()
     for name, start_ms, duration_ms in [("plan", 0, 6000), ("write", 6000, 900), ("review", 6900, 900)]:
@@ -140,6 +155,31 @@ def test_a_phase_that_only_writes_long_answers_is_mentioned_not_blamed() -> None
     [finding] = found(*(report(number) for number in range(6)))
 
     assert (finding.subject.name, finding.severity) == ("write", Severity.INFO)
+
+
+def search_and_answer(number: int, *, rewrites: bool = False) -> Execution:
+    run = Run(number)
+    query = run.phase("retrieve", 0, 300)
+    if rewrites:
+        run.llm(0, 290, parent=query, tokens=(100, 20))
+    else:
+        run.tool("handbook", 0, 290, parent=query)
+    run.tool("rerank", 300, 240, parent=run.phase("rerank", 300, 250))
+    run.llm(550, 3800, parent=run.phase("answer", 550, 3800), tokens=(2500, 180))
+    return run.build()
+
+
+def test_the_only_phase_that_asks_a_model_is_the_work_itself() -> None:
+    [finding] = found(*(search_and_answer(number) for number in range(6)))
+
+    assert (finding.subject.name, finding.severity) == ("answer", Severity.INFO)
+    assert not found(*(search_and_answer(number) for number in range(3)))
+
+
+def test_a_model_phase_is_compared_with_another_one_that_asks_a_model() -> None:
+    [finding] = found(*(search_and_answer(number, rewrites=True) for number in range(3)))
+
+    assert (finding.subject.name, finding.severity) == ("answer", Severity.MEDIUM)
 
 
 def test_a_wrapper_around_phases_is_never_the_subject() -> None:

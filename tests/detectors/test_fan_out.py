@@ -208,3 +208,18 @@ def test_steps_that_did_not_end_or_are_made_up_are_left_out() -> None:
     run.phase("e", 0, 5)
 
     assert not groups(run.build())
+
+
+def test_a_branch_ends_with_its_own_work_once_no_other_holds_the_event_loop() -> None:
+    run = Run()
+    for at in range(3):
+        branch = run.phase(f"parse_{at}", 1000 * at, 6000 - 1000 * at, parallel_group="parse")
+        for turn in range(2):
+            use = ResourceUse(loop_blocked_s=1.0)
+            run.tool("parse", 1000 * (at + 3 * turn), 1000, parent=branch, resources=use)
+    execution = run.build()
+    [fan_out] = found(execution)
+
+    replayed = replay(execution, with_capacity(fan_out, now=1, then=3))
+
+    assert replayed.saving_ns == 4000 * MS

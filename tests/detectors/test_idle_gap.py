@@ -55,6 +55,7 @@ def test_a_gap_that_nothing_accounts_for_is_called_unexplained() -> None:
         "cause": "unexplained",
         "cpu_s": 0.0,
         "loop_blocked_s": 0.0,
+        "others_under_way_s": 0.0,
         "cpu_is_known": False,
         "model_calls_recorded": True,
         "after": "search",
@@ -71,8 +72,45 @@ def test_a_gap_that_nothing_accounts_for_is_called_unexplained() -> None:
 def test_a_step_that_computes_is_named_as_that() -> None:
     [finding] = with_gap(use=ResourceUse(cpu_time_s=1.8))
 
-    assert finding.severity is Severity.LOW
+    assert (finding.severity, finding.saving, finding.changes) == (Severity.INFO, None, {})
+    assert finding.recommendation == (
+        "Profile the code of 'research' between 'search' and 'summarise': a thread would not make it shorter."
+    )
     assert finding.summary == "'research' itself computes for 1.8 s a run, mostly between 'search' and 'summarise'"
+
+
+def test_computing_that_holds_the_event_loop_is_computing() -> None:
+    [finding] = with_gap(use=ResourceUse(cpu_time_s=1.9, loop_blocked_s=1.9))
+
+    assert (finding.evidence["cause"], finding.severity) == ("computing", Severity.INFO)
+
+
+@pytest.mark.parametrize(("beside_ms", "severity"), [(900, Severity.INFO), (1300, Severity.LOW)])
+def test_computing_counts_for_more_where_other_steps_are_under_way(beside_ms: float, severity: Severity) -> None:
+    executions = []
+    for number in range(4):
+        run = Run(number)
+        step = run.phase("research", 0, 2400, resources=ResourceUse(cpu_time_s=2.0))
+        run.tool("search", 0, 200, parent=step)
+        run.tool("summarise", 2200, 200, parent=step)
+        run.phase("crawl", 0, beside_ms)
+        executions.append(run.build())
+
+    [finding] = found(*executions)
+
+    assert (finding.severity, finding.saving) == (severity, None)
+
+
+def test_pauses_before_and_between_polls_are_no_gap() -> None:
+    def polling(number: int, *arguments: str) -> Execution:
+        run = Run(number)
+        step = run.phase("render", 0, 1200 * len(arguments))
+        for at, each in enumerate(arguments):
+            run.tool("job_result", 1000 + 1200 * at, 200, parent=step, input_hash=each)
+        return run.build()
+
+    assert not found(*(polling(number, "job", "job", "job", "job") for number in range(4)))
+    assert found(*(polling(number, "a", "b", "c", "d") for number in range(4)))
 
 
 def test_a_blocking_call_is_named_as_that() -> None:
@@ -186,7 +224,7 @@ def test_the_pause_between_turns_of_a_conversation_is_the_users() -> None:
 @pytest.mark.parametrize("failed", [{"error": "Timeout"}, {"status_code": 503}])
 def test_back_off_between_attempts_is_no_gap(failed: dict[str, Any]) -> None:
     assert not with_gap(names=("search", "search"), before=failed)
-    assert with_gap(names=("search", "search"))
+    assert with_gap(names=("search", "search"), before={"input_hash": "a"}, after={"input_hash": "b"})
 
 
 def test_the_clock_of_another_host_may_be_the_gap() -> None:

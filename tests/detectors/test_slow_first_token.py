@@ -1,3 +1,5 @@
+import math
+from random import Random
 from typing import Any
 
 import pytest
@@ -136,6 +138,20 @@ def test_a_provider_that_is_slow_for_everybody_is_no_fault_of_the_workflow() -> 
     assert (finding.severity, finding.confidence) == (Severity.LOW, Confidence.INDICATIVE)
     assert finding.evidence["provider_wide"] is True
     assert "so it is the provider" in finding.summary
+
+
+def test_late_calls_do_not_hide_themselves_by_widening_the_spread() -> None:
+    def places(seed: int) -> dict[str, dict[str, Any]]:
+        draw = Random(seed)
+        return {
+            name: {"first_ms": USUAL_MS * math.exp(draw.gauss(0, 0.15)) + (3000 if draw.random() < 0.4 else 0)}
+            for name in ("plan", "research", "writer", "review")
+        }
+
+    [finding] = found(*(run_of(number, places=places(number), calls=1) for number in range(45)))
+
+    assert (finding.severity, finding.evidence["provider_wide"]) == (Severity.LOW, True)
+    assert finding.saving is not None
 
 
 def test_a_provider_that_is_slow_now_and_then_is_left_alone() -> None:
