@@ -114,7 +114,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seeds", choices=SEEDS, help="which populations (default: judging)")
     parser.add_argument("--quick", action="store_true", help="one population of each scenario")
-    parser.add_argument("--populations", type=int, metavar="N", help="at most so many of each scenario (default: 4-12)")
+    parser.add_argument("--populations", type=int, metavar="N", help="so many of each scenario (default: 4-12)")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="a detector, scenario or healthy")
     parser.add_argument("--dialect", default=DIALECTS[0].name, choices=[each.name for each in DIALECTS])
     parser.add_argument("--dialects", default="all", help="those to judge besides ours, with commas (default: all)")

@@ -82,8 +82,10 @@ class Results:
         return [each for each in self.verdicts if each.dialect == NATIVE]
 
     def scores(self) -> Mapping[str, Score]:
-        """Score each detector in our own dialect."""
-        return {detector: score for (detector, _), score in scores(self.native, self.detectors).items()}
+        """Score each detector that there are cases of, in our own dialect."""
+        asked = {each.case.scenario.detector for each in self.native}
+        judged = [name for name in self.detectors if name in asked]
+        return {detector: score for (detector, _), score in scores(self.native, judged).items()}
 
     def short_of(self) -> Sequence[str]:
         """Name the detectors that do not reach precision and recall."""

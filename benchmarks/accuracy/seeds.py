@@ -39,9 +39,10 @@ SEEDS: Final = {seeds.name: seeds for seeds in (TUNING, JUDGING)}
 
 
 def cases(scenarios: Sequence[Scenario], seeds: Seeds, *, most: int | None = None) -> Iterator[Case]:
-    """List the populations of scenarios; at most so many of each."""
+    """List the populations of scenarios; so many of each, healthy ones at most."""
     for scenario in scenarios:
-        count = seeds_of(scenario) if most is None else min(most, seeds_of(scenario))
+        usual = seeds_of(scenario)
+        count = usual if most is None else min(most, usual) if scenario.kind is Kind.HEALTHY else most
         yield from (case_of(scenario, seeds, number) for number in range(count))
 
 
