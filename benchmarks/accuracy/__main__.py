@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         explain(next(each for each in SCENARIOS if each.name == options.explain), options.seed, options.dialect)
         return 0
     results = run(options)
-    command = f"{PROGRAM} --seeds {options.seeds.name} --write docs/accuracy.md"
+    populations = f" --populations {options.populations}" if options.populations else ""
+    command = f"{PROGRAM} --seeds {options.seeds.name}{populations} --write docs/accuracy.md"
     print("\n".join(tables(results)) if options.format == "markdown" else json.dumps(results.document(), indent=2))
     if options.write:
         options.write.write_text(page(results, command), encoding="utf-8")
