@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from otel_wfperf.analysis.timeline import union_ns
-from otel_wfperf.model import Execution, Operation, OperationKind, Subject, SubjectKind, TokenUsage
+from otel_wfperf.model import CALLS, Execution, Operation, OperationKind, Subject, SubjectKind, TokenUsage
 
 _KINDS: Final = {OperationKind.PHASE: SubjectKind.PHASE, OperationKind.AGENT: SubjectKind.AGENT}
-_CALLS: Final = frozenset({OperationKind.LLM, OperationKind.TOOL, OperationKind.RETRIEVAL, OperationKind.EMBEDDING})
 # Chosen: deeper parts are loops or recursion; counting each call for all of them would be quadratic.
 _MAX_DEPTH: Final = 8
 # Chosen: one call more or less matters up to here; beyond, a quarter more.
@@ -134,7 +133,7 @@ def run_figures(execution: Execution) -> RunFigures:
         if operation.service_version:
             for holder in holders:
                 parts[holder].versions.add((operation.service, operation.service_version))
-        if operation.kind in _CALLS:
+        if operation.kind in CALLS:
             for holder in holders:
                 parts[holder].count(operation)
         elif operation.wait_kind == "human":

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from otel_wfperf.model import Change, Execution, Move, Operation, Parallelise, Remove, Replace, Scale, Shorten
+from otel_wfperf.analysis.what_if import factor_of
+from otel_wfperf.model import Change, Execution, Move, Parallelise, Remove, Replace, Scale, Shorten
 
 
 @dataclass(slots=True)
@@ -40,17 +41,9 @@ def _lengths(execution: Execution, changes: Sequence[Change]) -> _Lengths:
                 found.off_ns[span_id] = found.off_ns.get(span_id, 0) + change.by_ns
         elif isinstance(change, Scale | Remove | Replace):
             for span_id in change.span_ids & execution.by_id.keys():
-                factor = _factor(change, execution.by_id[span_id])
+                factor = factor_of(change, execution.by_id[span_id])
                 found.factor[span_id] = found.factor.get(span_id, 1.0) * factor
     return found
-
-
-def _factor(change: Scale | Remove | Replace, operation: Operation) -> float:
-    if isinstance(change, Scale):
-        return change.factor
-    if isinstance(change, Remove) or operation.duration_ns == 0:
-        return 0.0
-    return change.duration_ns / operation.duration_ns
 
 
 def _orders(proposals: Sequence[Sequence[Change]]) -> list[Change]:

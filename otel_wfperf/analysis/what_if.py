@@ -88,12 +88,13 @@ class _Plan:
                     plan.shorten_ns[span_id] = plan.shorten_ns.get(span_id, 0) + change.by_ns
             else:
                 for span_id in change.span_ids & execution.by_id.keys():
-                    factor = _factor(change, execution.by_id[span_id])
+                    factor = factor_of(change, execution.by_id[span_id])
                     plan.factor[span_id] = plan.factor.get(span_id, 1.0) * factor
         return plan
 
 
-def _factor(change: Scale | Remove | Replace, operation: Operation) -> float:
+def factor_of(change: Scale | Remove | Replace, operation: Operation) -> float:
+    """Return what the length of an operation is multiplied with."""
     if isinstance(change, Scale):
         return change.factor
     if isinstance(change, Remove) or operation.duration_ns == 0:

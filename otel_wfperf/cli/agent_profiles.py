@@ -10,12 +10,11 @@ from urllib.parse import unquote_plus
 from otel_wfperf.analysis.sketch import Sketch
 from otel_wfperf.assembly import assemble
 from otel_wfperf.cli.reading import Reading
+from otel_wfperf.cli.stores import PREFIX, open_store, store_url
 from otel_wfperf.definitions.profiles import Profile, ProfileSource, measured
-from otel_wfperf.errors import InputError, MissingExtraError
+from otel_wfperf.errors import InputError
 from otel_wfperf.model import OperationKind
 
-STORE_PREFIX: Final = "store:"
-STORE_FILE: Final = "store.sqlite"
 # A node of a graph is recorded as a phase; an agent of the same name says more.
 _KINDS: Final = (OperationKind.PHASE, OperationKind.AGENT)
 # Chosen: the shape of a distribution with a long tail, at the resolution of the sketches.
@@ -28,7 +27,7 @@ def live_profiles(name: str) -> Mapping[str, Profile]:
     Args:
         name: ``store:PATH`` or ``store:PATH?workflow=NAME`` of a sidecar's store, or a file or directory of traces.
     """
-    profiles = _stored(name) if name.startswith(STORE_PREFIX) else _recorded(name)
+    profiles = _stored(name) if name.startswith(PREFIX) else _recorded(name)
     if not profiles:
         raise InputError(f"{name}: holds no agent that ran; name a store or traces of a workflow with agents")
     return profiles
@@ -48,24 +47,12 @@ def _recorded(name: str) -> Mapping[str, Profile]:
 
 
 def _stored(name: str) -> Mapping[str, Profile]:
-    address, _, query = name.removeprefix(STORE_PREFIX).partition("?")
+    address, _, query = name.removeprefix(PREFIX).partition("?")
     key, _, workflow = query.partition("=")
     if query and (key != "workflow" or not workflow or "&" in workflow):
         raise InputError(f"{name}: {query!r} is not understood; write store:PATH or store:PATH?workflow=NAME")
-    path = Path(address).expanduser()
-    path = path / STORE_FILE if path.is_dir() else path
-    if not path.is_file():
-        # Opening it would create it.
-        raise InputError(f"{name}: there is no store at {path}; name the file or the data folder of the sidecar")
-    try:
-        from otel_wfperf.store import Store  # noqa: PLC0415 - comes with the sidecar extra
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"--profiles {name}", "sidecar") from error
-
-    try:
-        store = Store.open(f"sqlite:///{path.absolute()}")
-    except Exception as error:
-        raise InputError(f"{name}: cannot be opened as a store: {getattr(error, 'orig', error)}") from error
+    url = store_url(name, Path(address).expanduser())
+    store = open_store(name, url, feature=f"--profiles {name}")
     try:
         found = {kind: store.sketches(kind=kind.value, workflow=unquote_plus(workflow)) for kind in _KINDS}
     finally:

@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 from otel_wfperf.analysis.parts import RunFigures, run_figures
 from otel_wfperf.assembly import assemble
 from otel_wfperf.cli.command import UsageError, unknown
 from otel_wfperf.cli.reading import Reading
+from otel_wfperf.cli.stores import PREFIX, open_store, store_url
 from otel_wfperf.config import parse_duration
-from otel_wfperf.errors import InputError, MissingExtraError
+from otel_wfperf.errors import InputError
 from otel_wfperf.model import Execution, ExecutionStatus
 from otel_wfperf.report.document import execution_document
 from otel_wfperf.report.figures import figures_of_document
@@ -24,8 +25,6 @@ from otel_wfperf.report.figures import figures_of_document
 if TYPE_CHECKING:
     from otel_wfperf.store import Store
 
-PREFIX: Final = "store:"
-STORE_FILE: Final = "store.sqlite"
 # Chosen: 10 MB of documents; the newest are taken.
 DEFAULT_LIMIT: Final = 5_000
 _KEYS: Final = ("workflow", "since", "until", "limit")
@@ -128,24 +127,5 @@ def _limit(name: str, text: str | None) -> int:
 
 def _open(name: str, address: str) -> Store:
     """Open a store that exists: a file, the data folder of a sidecar, or a SQLAlchemy URL."""
-    try:
-        from otel_wfperf.store import Store  # noqa: PLC0415 - comes with the sidecar extra
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("comparing with a store", "sidecar") from error
-    url = address
-    if "://" not in address:
-        path = Path(address)
-        path = path / STORE_FILE if path.is_dir() else path
-        if not path.is_file():
-            # Opening it would create it.
-            raise InputError(f"{name}: there is no store at {path}; name the file or the data folder of the sidecar")
-        url = f"sqlite:///{path.absolute()}"
-    return _opened(Store, name, url)
-
-
-def _opened(store: type[Store], name: str, url: str) -> Store:
-    try:
-        return store.open(url)
-    except Exception as error:
-        text: Any = getattr(error, "orig", None) or error
-        raise InputError(f"{name}: cannot be opened as a store: {text}") from error
+    url = address if "://" in address else store_url(name, Path(address))
+    return open_store(name, url, feature="comparing with a store")

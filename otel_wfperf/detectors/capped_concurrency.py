@@ -10,7 +10,7 @@ from typing import ClassVar
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.spells import Spell, total_ns
 from otel_wfperf.analysis.statistics import median, spearman
-from otel_wfperf.detectors.fan_out import TOLERANCE_NS, FanOut, Scheduling
+from otel_wfperf.detectors.fan_out import TOLERANCE_NS, FanOut, Scheduling, least_confidence
 from otel_wfperf.detectors.hindrance import Hindrance, hindrance
 from otel_wfperf.detectors.rescheduling import with_capacity
 from otel_wfperf.detectors.scheduled_together import by_subject, fan_outs, group_evidence
@@ -108,7 +108,7 @@ def _finding(
     places = round(median([case.peak for case in cases]))
     then = min(width, _RAISE * places)
     cause = hindrance(cases, capacity=places)
-    confidence = max((case.confidence(is_usual=impact.runs >= MIN_RUNS) for case in cases), key=tuple(Confidence).index)
+    confidence = least_confidence(cases, is_usual=impact.runs >= MIN_RUNS)
     wait_s = median([case.branches[-1].entry_ns - case.branches[-1].scheduled_ns for case in cases]) / 1e9
     return Finding(
         detector=detector,

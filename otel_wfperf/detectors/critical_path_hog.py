@@ -9,9 +9,10 @@ from typing import ClassVar
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.service_time import ServiceTime, service_time
 from otel_wfperf.analysis.statistics import median
-from otel_wfperf.detectors.place import CALLS, SUBJECT_KINDS, is_inside_of_agent
+from otel_wfperf.detectors.place import SUBJECT_KINDS, is_inside_of_agent
 from otel_wfperf.detectors.severity import MIN_RUNS, Impact, at_most, examples, replayed
 from otel_wfperf.model import (
+    CALLS,
     Change,
     Confidence,
     Execution,

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.statistics import median
-from otel_wfperf.detectors.fan_out import FanOut
+from otel_wfperf.detectors.fan_out import FanOut, least_confidence
 from otel_wfperf.detectors.hindrance import hindrance, needs_result
 from otel_wfperf.detectors.rescheduling import with_capacity
 from otel_wfperf.detectors.scheduled_together import by_subject, fan_outs, group_evidence
@@ -95,7 +95,7 @@ def _finding(
 ) -> Finding:
     cause = hindrance(cases, capacity=1)
     width = round(median(_widths(cases)))
-    confidence = max((case.confidence(is_usual=impact.runs >= MIN_RUNS) for case in cases), key=tuple(Confidence).index)
+    confidence = least_confidence(cases, is_usual=impact.runs >= MIN_RUNS)
     now_s = median([case.window_ns for case in cases]) / 1e9
     longest_s = median([case.longest_ns for case in cases]) / 1e9
     limit = Severity.INFO if cause.is_deliberate else cause.limit

@@ -209,6 +209,11 @@ class FanOut:
         return Confidence.OBSERVED if is_usual and self.scheduling is Scheduling.OVERLAP else Confidence.ASSUMED
 
 
+def least_confidence(cases: Sequence[FanOut], *, is_usual: bool) -> Confidence:
+    """Return the confidence of the fan-out of which least is known."""
+    return max((case.confidence(is_usual=is_usual) for case in cases), key=tuple(Confidence).index)
+
+
 def _title(names: Sequence[str]) -> str:
     """Write the names of branches as one, short enough for a line."""
     if len(names) <= _MAX_NAMES:

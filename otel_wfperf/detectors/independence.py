@@ -12,7 +12,7 @@ from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.waiting import overlap_tolerance_ns
 from otel_wfperf.detectors.effects import changes_state, decides
 from otel_wfperf.detectors.series import Unit
-from otel_wfperf.model import Confidence, Execution, Operation, OperationKind
+from otel_wfperf.model import CALLS, Confidence, Execution, Operation, OperationKind
 
 # Source: Mystery Machine (Chow et al., OSDI 2014): one counter-example over many traces ends a happens-before
 # hypothesis. Chosen: two of at least 20, as clocks of several hosts make one by chance.
@@ -187,8 +187,7 @@ def _given(execution: Execution, unit: Unit) -> frozenset[int]:
 
 
 def _calls(execution: Execution, unit: Unit) -> list[Operation]:
-    leaves = (OperationKind.LLM, OperationKind.TOOL, OperationKind.RETRIEVAL, OperationKind.EMBEDDING)
-    return [each for step in unit.steps for each in execution.descendants(step.span_id) if each.kind in leaves]
+    return [each for step in unit.steps for each in execution.descendants(step.span_id) if each.kind in CALLS]
 
 
 def _is_partly_unread(calls: Sequence[Operation]) -> bool:

@@ -13,7 +13,6 @@ SUBJECT_KINDS: Final = {
     OperationKind.AGENT: SubjectKind.AGENT,
     OperationKind.LLM: SubjectKind.LLM,
 }
-CALLS: Final = frozenset({OperationKind.LLM, OperationKind.TOOL, OperationKind.RETRIEVAL, OperationKind.EMBEDDING})
 # Source: langchain 1.x agents/factory.py (create_agent) and langgraph 1.2 prebuilt/chat_agent_executor.py: the nodes
 # that every agent consists of, and the hooks of its middleware. They say nothing about whose time it is.
 _AGENT_NODES: Final = frozenset({"agent", "model", "tools", "generate_structured_response"})

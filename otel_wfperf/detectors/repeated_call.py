@@ -15,6 +15,7 @@ from otel_wfperf.detectors.lifetime import equal_ratio, keep, longest_lifetime_s
 from otel_wfperf.detectors.place import place_of, subject_of
 from otel_wfperf.detectors.severity import MIN_RUNS, Impact, at_most, examples, replayed
 from otel_wfperf.model import (
+    CALLS,
     Advice,
     Change,
     Confidence,
@@ -29,7 +30,6 @@ from otel_wfperf.model import (
 
 _PAIR = 2
 _DAY_NS = 86_400_000_000_000
-_CACHEABLE = (OperationKind.TOOL, OperationKind.LLM, OperationKind.RETRIEVAL, OperationKind.EMBEDDING)
 _Input: TypeAlias = tuple[object, ...]
 
 
@@ -185,7 +185,7 @@ def _changing_names(execution: Execution) -> Iterator[str]:
 def _cacheable_by_input(execution: Execution) -> Mapping[_Input, list[Operation]]:
     """Group the calls of a run that a cache could answer, in order of start."""
     found: dict[_Input, list[Operation]] = {}
-    for call in execution.of_kind(*_CACHEABLE):
+    for call in execution.of_kind(*CALLS):
         if _may_be_cached(call):
             found.setdefault((call.service, call.kind, call.name, call.model, call.input_hash), []).append(call)
     return found

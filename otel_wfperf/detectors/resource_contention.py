@@ -12,9 +12,9 @@ from typing import ClassVar
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.service_time import service_time
 from otel_wfperf.analysis.statistics import median, spearman
-from otel_wfperf.detectors.place import CALLS
 from otel_wfperf.detectors.severity import Impact, examples, replayed
 from otel_wfperf.model import (
+    CALLS,
     Change,
     Confidence,
     Finding,

@@ -12,9 +12,9 @@ from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.spells import Spell, difference, joined, total_ns
 from otel_wfperf.analysis.statistics import median
 from otel_wfperf.detectors.fan_out import TOLERANCE_NS, Branch, FanOut, Scheduling
-from otel_wfperf.detectors.place import CALLS, place_of
+from otel_wfperf.detectors.place import place_of
 from otel_wfperf.detectors.severity import MIN_RUNS
-from otel_wfperf.model import Execution, Operation, OperationKind, Subject
+from otel_wfperf.model import CALLS, Execution, Operation, OperationKind, Subject
 from otel_wfperf.model.finding import EvidenceValue
 
 # A person and a back-off keep a branch from its work, but no other branch is the reason.

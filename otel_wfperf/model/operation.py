@@ -6,6 +6,7 @@ Prompt and completion text stops there: an operation carries sizes and hashes on
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from otel_wfperf.model.span import Link, SpanKind
 
@@ -26,6 +27,10 @@ class OperationKind(StrEnum):
     CONTEXT = "context"
     HANDOFF = "handoff"
     OTHER = "other"
+
+
+#: Work that is asked for and answered: what a step consists of in the end.
+CALLS: Final = frozenset({OperationKind.LLM, OperationKind.TOOL, OperationKind.RETRIEVAL, OperationKind.EMBEDDING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
