@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from otel_wfperf import config
 from otel_wfperf.assembly import AssemblySettings
-from otel_wfperf.config import SidecarConfig, WfperfConfig, load, parse_duration, parse_size, split_address
+from otel_wfperf.config import SidecarConfig, WfperfConfig, load, parse_duration, parse_size, schema, split_address
+from otel_wfperf.config.loading import model_in
 from otel_wfperf.errors import ConfigError
 
 
@@ -183,7 +183,7 @@ def test_refuses_headers_that_cannot_be_sent_without_repeating_them(headers: dic
 
 
 def sections(model: type[BaseModel] = WfperfConfig) -> list[type[BaseModel]]:
-    inner = [config._model_in(field.annotation) for field in model.model_fields.values()]
+    inner = [model_in(field.annotation) for field in model.model_fields.values()]
     return [model, *(found for one in inner if one is not None for found in sections(one))]
 
 
@@ -194,7 +194,7 @@ def test_every_key_is_documented(section: type[BaseModel]) -> None:
 
 
 def test_the_schema_has_the_keys_that_users_type() -> None:
-    keys = config.schema()["$defs"]["LogConfig"]["properties"]
+    keys = schema()["$defs"]["LogConfig"]["properties"]
 
     assert sorted(keys) == ["fsync", "max_age", "max_size"]
     assert keys["max_size"]["description"].startswith("Data kept for slow consumers")
