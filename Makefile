@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 FRAMEWORKS := .venv-frameworks
 CREWAI := .venv-crewai
 
-.PHONY: help demo test test-frameworks check format peers benchmark clean
+.PHONY: help demo test test-frameworks check format peers reliability reliability-long clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -58,6 +58,12 @@ format: $(VENV)/dev.stamp  ## reformat and fix what can be fixed
 
 peers:           ## obtain the real components that the tests talk to
 	$(PYTHON) -m scripts.peers
+
+reliability: $(VENV)/dev.stamp  ## measure what the sidecar withstands: some minutes
+	$(BIN)/python -m benchmarks.reliability
+
+reliability-long: $(VENV)/dev.stamp  ## measure the figures that take hours
+	$(BIN)/python -m benchmarks.reliability --long
 
 clean:           ## remove what the other targets made
 	rm -rf $(VENV) $(FRAMEWORKS) $(CREWAI) build dist *.egg-info

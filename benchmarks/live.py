@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from otel_wfperf.config import SidecarConfig
-from otel_wfperf.sidecar.service import RunningSidecar, embedded
+from otel_wfperf.sidecar.embedded import RunningSidecar, embedded
 
 OPEN_SPANS = 3
 PROGRAM = """

@@ -27,7 +27,7 @@ from otel_wfperf.errors import MissingExtraError
 from otel_wfperf.instrumentation.integrations import INTEGRATIONS
 
 if TYPE_CHECKING:
-    from otel_wfperf.sidecar.service import RunningSidecar
+    from otel_wfperf.sidecar.embedded import RunningSidecar
 
 
 class Run:
@@ -94,7 +94,7 @@ def record(program: Sequence[str], *, form: str, output: Path | None, automatic:
 def _sidecar(folder: Path) -> AbstractContextManager[RunningSidecar]:
     """Start a sidecar on free loopback ports that keeps its data in a folder."""
     try:
-        from otel_wfperf.sidecar.service import embedded  # noqa: PLC0415 - comes with the sidecar extra
+        from otel_wfperf.sidecar.embedded import embedded  # noqa: PLC0415 - comes with the sidecar extra
     except ModuleNotFoundError as error:
         raise MissingExtraError("wfperf run", "sidecar") from error
     free = "127.0.0.1:0"

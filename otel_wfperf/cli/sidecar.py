@@ -54,7 +54,7 @@ Addresses are host:port."""
         """See Command."""
         config = _with_options(load(arguments.config, os.environ).sidecar, arguments)
         try:
-            from otel_wfperf.sidecar.service import run_forever  # noqa: PLC0415 - comes with the sidecar extra
+            from otel_wfperf.sidecar.process import run_forever  # noqa: PLC0415 - comes with the sidecar extra
         except ModuleNotFoundError as error:
             raise MissingExtraError("wfperf sidecar", "sidecar") from error
         # Libraries speak up only when something is wrong; their usual messages are about themselves.

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import os
 import random
-import signal
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,11 +38,8 @@ _LOGGER = logging.getLogger(__name__)
 _TRIM_LOG_S: Final = 1.0
 _TRIM_STORE_S: Final = 600.0
 _RESTART_S: Final = 1.0
-# Chosen: analysis makes many objects and hardly a cycle; with Python's own thresholds (700, 10, 10) looking for cycles
-# took 10 % of its time.
-_GC_THRESHOLDS: Final = (10_000, 20, 50)
 
-__all__ = ["Analysis", "Endpoints", "RunningSidecar", "Sidecar", "embedded", "run_forever"]
+__all__ = ["Analysis", "Endpoints", "Sidecar"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,71 +301,3 @@ def _make_folder(path: Path) -> None:
     except OSError as error:
         message = f"sidecar.data_dir: {str(path)!r}: cannot be created ({error.strerror}); choose another folder"
         raise ConfigError(message) from error
-
-
-class RunningSidecar:
-    """A sidecar in a thread of its own."""
-
-    def __init__(self, sidecar: Sidecar, loop: asyncio.AbstractEventLoop, endpoints: Endpoints) -> None:
-        """Wrap a sidecar that has started on another thread's loop."""
-        self._sidecar = sidecar
-        self._loop = loop
-        self.endpoints = endpoints
-
-    def finish(self, ended_by: str | None = None) -> Analysis:
-        """Analyse all that has been received, open traces included; for the argument see :meth:`Pipeline.finish`."""
-        return asyncio.run_coroutine_threadsafe(self._sidecar.finish(ended_by), self._loop).result()
-
-
-@contextmanager
-def embedded(config: SidecarConfig) -> Iterator[RunningSidecar]:
-    """Run a sidecar inside this process, in a thread of its own; it keeps all executions in memory."""
-    started: Future[RunningSidecar] = Future()
-    ending: Future[None] = Future()
-
-    async def serve() -> None:
-        sidecar = Sidecar(config, keep_executions=True)
-        try:
-            endpoints = await sidecar.start()
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            started.set_exception(error)
-            return
-        started.set_result(RunningSidecar(sidecar, asyncio.get_running_loop(), endpoints))
-        await asyncio.wrap_future(ending)
-        await sidecar.stop()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="wfperf-sidecar", daemon=True)
-    thread.start()
-    try:
-        yield started.result()
-    finally:
-        ending.set_result(None)
-        thread.join()
-
-
-def run_forever(config: SidecarConfig, *, on_ready: Callable[[Endpoints], None] | None = None) -> None:
-    """Run a sidecar until SIGTERM or SIGINT, then drain; a second signal ends the process at once."""
-    gc.set_threshold(*_GC_THRESHOLDS)
-    asyncio.run(_serve(config, on_ready))
-
-
-async def _serve(config: SidecarConfig, on_ready: Callable[[Endpoints], None] | None) -> None:
-    stopping = asyncio.Event()
-
-    def stop(number: int) -> None:
-        if stopping.is_set():
-            # Source: POSIX shells report 128 + the signal's number.
-            os._exit(128 + number)
-        stopping.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Windows has no signal handlers on loops; there Ctrl-C ends asyncio.run by KeyboardInterrupt.
-        with suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop, number)
-    sidecar = Sidecar(config)
-    endpoints = await sidecar.start()
-    if on_ready is not None:
-        on_ready(endpoints)
-    await stopping.wait()
-    await sidecar.stop()

@@ -10,7 +10,7 @@ from otel_wfperf.cli.checks import Check, Health, environment, exporters, framew
 from otel_wfperf.cli.checks.connection import answers
 from otel_wfperf.cli.doctor import as_text, examine
 from otel_wfperf.config import ExporterConfig, ListenConfig, SidecarConfig
-from otel_wfperf.sidecar.service import embedded
+from otel_wfperf.sidecar.embedded import embedded
 from tests.cli.conftest import Wfperf
 from tests.processes import free_ports
 

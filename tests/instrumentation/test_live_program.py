@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from otel_wfperf.sidecar.service import RunningSidecar, embedded
+from otel_wfperf.sidecar.embedded import RunningSidecar, embedded
 from tests.instrumentation.programs import run_program, running_program
 from tests.processes import eventually
 from tests.sidecar.running import configured, fetch, fetch_json

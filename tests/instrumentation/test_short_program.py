@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from otel_wfperf.config import ListenConfig, SidecarConfig
-from otel_wfperf.sidecar.service import embedded
+from otel_wfperf.sidecar.embedded import embedded
 from tests.instrumentation.programs import run_program
 
 PROGRAM = """

@@ -112,7 +112,7 @@ PROGRAM = """
 import json, os, sys
 from pathlib import Path
 from otel_wfperf.config import SidecarConfig
-from otel_wfperf.sidecar.service import run_forever
+from otel_wfperf.sidecar.process import run_forever
 
 def ready(endpoints):
     file = Path(sys.argv[2])

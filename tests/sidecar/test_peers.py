@@ -20,7 +20,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from otel_wfperf import semconv
 from otel_wfperf.sidecar.annotation import NAME, annotation_id
-from otel_wfperf.sidecar.service import Endpoints, embedded
+from otel_wfperf.sidecar.embedded import embedded
+from otel_wfperf.sidecar.service import Endpoints
 from tests.peers import peer_path, running_collector, running_jaeger, running_prometheus, running_rotel
 from tests.processes import eventually, fetch, free_ports
 from tests.sidecar import requests

@@ -16,7 +16,8 @@ from otel_wfperf.errors import ConfigError
 from otel_wfperf.model import Span
 from otel_wfperf.otlp import protobuf
 from otel_wfperf.sidecar.annotation import annotation_id
-from otel_wfperf.sidecar.service import Endpoints, Sidecar, embedded
+from otel_wfperf.sidecar.embedded import embedded
+from otel_wfperf.sidecar.service import Endpoints, Sidecar
 from tests.processes import eventually, free_ports
 from tests.sidecar import requests
 from tests.sidecar.exporters.backend import Backend, grpc_backend, hang

@@ -1,0 +1,1 @@
+"""What the sidecar withstands: each promised figure is measured on real processes and printed beside what was asked."""

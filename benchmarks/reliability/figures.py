@@ -1,0 +1,9 @@
+"""All figures, in the order of their numbers. One file a figure; add it here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.reliability.figure import Figure
+
+FIGURES: Final[tuple[Figure, ...]] = ()
