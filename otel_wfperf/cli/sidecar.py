@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from pathlib import Path
@@ -46,20 +45,23 @@ Addresses are host:port."""
         parser.add_argument(
             "--log-level",
             choices=("debug", "info", "warning", "error"),
-            default="info",
-            help="least severe message on standard error (default info)",
+            help="least severe event on standard error (default info)",
+        )
+        parser.add_argument(
+            "--log-format",
+            choices=("text", "json"),
+            help="json: one object a line, for log shippers (default text)",
         )
 
     def run(self, arguments: argparse.Namespace) -> int:
         """See Command."""
         config = _with_options(load(arguments.config, os.environ).sidecar, arguments)
         try:
+            from otel_wfperf.sidecar.diagnostics import write_events  # noqa: PLC0415
             from otel_wfperf.sidecar.process import run_forever  # noqa: PLC0415 - comes with the sidecar extra
         except ModuleNotFoundError as error:
             raise MissingExtraError("wfperf sidecar", "sidecar") from error
-        # Libraries speak up only when something is wrong; their usual messages are about themselves.
-        logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        logging.getLogger("otel_wfperf").setLevel(arguments.log_level.upper())
+        write_events(level=config.events.level, style=config.events.style)
         run_forever(config, on_ready=_announce)
         return 0
 
@@ -76,7 +78,15 @@ def address(text: str) -> str:
 def _with_options(config: SidecarConfig, arguments: argparse.Namespace) -> SidecarConfig:
     """Put the options over the file's values; they have been checked already."""
     listen = {name: value for name in ("grpc", "http", "page") if (value := getattr(arguments, name)) is not None}
-    changes: dict[str, Any] = {"listen": config.listen.model_copy(update=listen)}
+    events = {
+        key: value
+        for key, value in {"level": arguments.log_level, "style": arguments.log_format}.items()
+        if value is not None
+    }
+    changes: dict[str, Any] = {
+        "listen": config.listen.model_copy(update=listen),
+        "events": config.events.model_copy(update=events),
+    }
     if arguments.data_dir is not None:
         changes["data_dir"] = arguments.data_dir
     return config.model_copy(update=changes)

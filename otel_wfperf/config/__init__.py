@@ -9,6 +9,7 @@ or a number of bytes. Because the value says its unit, the key does not: ``max_a
 """
 
 from otel_wfperf.config.assembly import AssemblyConfig
+from otel_wfperf.config.events import EventsConfig
 from otel_wfperf.config.exporters import ExporterConfig, RetryConfig
 from otel_wfperf.config.listen import ListenConfig
 from otel_wfperf.config.loading import ENVIRONMENT_PREFIX, load, schema
@@ -20,6 +21,7 @@ from otel_wfperf.config.values import parse_duration, parse_size, split_address
 __all__ = [
     "ENVIRONMENT_PREFIX",
     "AssemblyConfig",
+    "EventsConfig",
     "ExporterConfig",
     "ListenConfig",
     "LogConfig",

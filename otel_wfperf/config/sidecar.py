@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from otel_wfperf.config.assembly import AssemblyConfig
+from otel_wfperf.config.events import EventsConfig
 from otel_wfperf.config.exporters import ExporterConfig
 from otel_wfperf.config.listen import ListenConfig
 from otel_wfperf.config.log import LogConfig
@@ -27,6 +28,8 @@ class SidecarConfig(Section):
 
     listen: ListenConfig = ListenConfig()
     """Addresses."""
+    events: EventsConfig = EventsConfig()
+    """What is said about the sidecar itself."""
     data_dir: Path = Field(default_factory=lambda: state_folder(os.environ))
     """Folder of the log and the store (default $XDG_STATE_HOME/otel-wfperf or ~/.local/state/otel-wfperf)."""
     log: LogConfig = LogConfig()
