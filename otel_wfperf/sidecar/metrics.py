@@ -76,6 +76,7 @@ class Metrics:
         )
         self._dropped = counter("wfperf_analyzer_dropped_items", "Items that were not analysed.", "reason")
         self._store_failures = counter("wfperf_store_failures", "Tries to use the store that failed.")
+        self._pruned = counter("wfperf_store_pruned_executions", "Executions that were too old, too many or too large.")
         self._executions = counter("wfperf_executions", "Analysed executions.", "workflow", "status")
         self._findings = counter("wfperf_findings", "Findings of analysed executions.", "detector", "severity")
         self._duration = Histogram(
@@ -131,6 +132,10 @@ class Metrics:
     def dropped(self, reason: str, items: int) -> None:
         """Count what was not analysed."""
         self._dropped.labels(reason).inc(items)
+
+    def pruned(self, executions: int) -> None:
+        """Count results that were deleted to keep the store within its limits."""
+        self._pruned.inc(executions)
 
     def store_failed(self) -> None:
         """Count a try to use the store that failed."""

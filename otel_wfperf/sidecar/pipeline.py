@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from otel_wfperf.assembly import OpenTrace
+from otel_wfperf.config import RetentionConfig
 from otel_wfperf.errors import LogFullError
 from otel_wfperf.log import Log, Signal
 from otel_wfperf.model import Execution, Finding, OperationKind
@@ -23,7 +24,7 @@ from otel_wfperf.sidecar.annotation import annotation
 from otel_wfperf.sidecar.clock import steady_clock
 from otel_wfperf.sidecar.live import LiveCounts, LiveExecution
 from otel_wfperf.sidecar.metrics import Metrics
-from otel_wfperf.store import AgentRow, Analysed, Position, Sample, Store, StoreUnavailableError
+from otel_wfperf.store import AgentRow, Analysed, Limits, Position, Sample, Store, StoreUnavailableError
 
 _LOGGER = logging.getLogger(__name__)
 CONSUMER: Final = "analyzer"
@@ -152,10 +153,17 @@ class Pipeline:
             executions, findings = await self._in_thread(self._analyzer.summary)
         return Analysis(executions=executions, findings=findings)
 
-    async def trim_store(self, *, max_age_s: float, max_executions: int) -> None:
-        """Delete results that are too old or too many."""
-        oldest_ns = self._clock_ns() - int(max_age_s * 1e9)
-        await self._stored(lambda: self._store.trim(oldest_unix_ns=oldest_ns, max_executions=max_executions))
+    async def trim_store(self, retention: RetentionConfig) -> int:
+        """Delete results that are too old or too many, a batch at a time between analyses; return how many."""
+        limits = Limits(
+            oldest_unix_ns=self._clock_ns() - int(retention.max_age_s * 1e9),
+            max_executions=retention.max_executions,
+            max_size_bytes=retention.max_size_bytes,
+        )
+        deleted = 0
+        while some := await self._stored(lambda: self._store.trim(limits)):
+            deleted += some
+        return deleted
 
     async def live(self, limit: int) -> tuple[LiveExecution, ...]:
         """Return what runs, or is not complete, that which was heard of last first."""

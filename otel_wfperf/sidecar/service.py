@@ -261,7 +261,7 @@ class Sidecar:
     async def _trim_store(self) -> None:
         retention = self.config.retention
         while True:
-            await self._pipeline.trim_store(max_age_s=retention.max_age_s, max_executions=retention.max_executions)
+            self.metrics.pruned(await self._pipeline.trim_store(retention))
             await asyncio.sleep(_TRIM_STORE_S)
 
     def _supervise(self, name: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -37,6 +37,7 @@ from otel_wfperf.errors import WfperfError
 from otel_wfperf.model import Execution, Finding
 from otel_wfperf.store.analysed import Analysed, Document, Position, Sample
 from otel_wfperf.store.migration import migrate
+from otel_wfperf.store.retention import Limits, give_back, make_reclaimable, prune, used_bytes
 from otel_wfperf.store.tables import AGENTS, CURSORS, EXECUTIONS, FINDINGS, SKETCHES, TRACES
 
 _HOUR_NS: Final = 3_600_000_000_000
@@ -76,6 +77,7 @@ class Store:
             event.listen(engine, "begin", _begin_sqlite)
         try:
             migrate(engine)
+            make_reclaimable(engine)
         except BaseException as error:
             engine.dispose()
             if isinstance(error, DatabaseError) and not isinstance(error, OperationalError | ProgrammingError):
@@ -146,17 +148,18 @@ class Store:
         with self._connected() as connection:
             connection.execute(update(EXECUTIONS).values(last_offset=0))
 
-    def trim(self, *, oldest_unix_ns: int, max_executions: int) -> int:
-        """Delete what was stored earlier than a moment, and the oldest past a count; return how many executions."""
+    def trim(self, limits: Limits) -> int:
+        """Delete one batch of what must go and give its room back; return how many executions, 0 at the end."""
         with self._connected() as connection:
-            newest_first = select(EXECUTIONS.c.stored_unix_ns).order_by(EXECUTIONS.c.stored_unix_ns.desc())
-            bound = connection.execute(newest_first.offset(max_executions).limit(1)).scalar_one_or_none()
-            too_old = EXECUTIONS.c.stored_unix_ns < oldest_unix_ns
-            if bound is not None:
-                too_old |= EXECUTIONS.c.stored_unix_ns <= bound
-            deleted = connection.execute(delete(EXECUTIONS).where(too_old)).rowcount
-            connection.execute(delete(SKETCHES).where(SKETCHES.c.stored_unix_ns < oldest_unix_ns))
+            deleted = prune(connection, limits)
+        give_back(self._engine)
         return deleted
+
+    @property
+    def size_bytes(self) -> int:
+        """How much of the file holds data (bytes); 0 for a database that is no file of ours."""
+        with self._connected() as connection:
+            return used_bytes(connection)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -371,6 +374,8 @@ def _hour_unix_s(moment_unix_ns: int) -> int:
 def _configure_sqlite(fsync: bool, connection: Any, _record: object) -> None:  # noqa: FBT001 - bound by partial
     # The driver's own transactions leave CREATE TABLE out, and a migration that is cut short could not be repeated.
     connection.isolation_level = None
+    # Only an empty file takes it: before anything else is written.
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {'FULL' if fsync else 'NORMAL'}")
     connection.execute("PRAGMA foreign_keys = ON")

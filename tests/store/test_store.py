@@ -20,7 +20,16 @@ from otel_wfperf.model import (
     Subject,
     SubjectKind,
 )
-from otel_wfperf.store import AgentRow, Analysed, Position, Sample, Store, StoreDamagedError, StoreUnavailableError
+from otel_wfperf.store import (
+    AgentRow,
+    Analysed,
+    Limits,
+    Position,
+    Sample,
+    Store,
+    StoreDamagedError,
+    StoreUnavailableError,
+)
 from otel_wfperf.store.migration import migrate
 from otel_wfperf.store.tables import METADATA
 
@@ -247,8 +256,8 @@ def test_trims_by_age_in_the_store_and_by_count(store: Store) -> None:
     for trace in range(6):
         save(store, analysed(execution(trace, start_ns=trace * HOUR_NS), finding()), now_unix_ns=trace)
 
-    assert store.trim(oldest_unix_ns=2, max_executions=100) == 2
-    assert store.trim(oldest_unix_ns=0, max_executions=3) == 1
+    assert store.trim(Limits(oldest_unix_ns=2, max_executions=100)) == 2
+    assert store.trim(Limits(oldest_unix_ns=0, max_executions=3)) == 1
     assert trace_ids(store) == [5, 4, 3]
     assert store.findings(trace_id=f"{0:032x}") == []
     assert store.sketch("research", kind="workflow", name="research").count == 4
@@ -285,7 +294,7 @@ def test_each_trace_of_an_execution_leads_to_it(store: Store) -> None:
     save(store, analysed(stitched(1, 5, 6), finding()), analysed(execution(2)))
 
     assert [home(store, trace) for trace in (1, 2, 5, 6, 7)] == [1, 2, 1, 1, None]
-    store.trim(oldest_unix_ns=1, max_executions=100)
+    store.trim(Limits(oldest_unix_ns=1, max_executions=100))
     assert [home(store, trace) for trace in (1, 5, 6)] == [None, None, None]
 
 
