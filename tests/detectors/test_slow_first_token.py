@@ -140,11 +140,12 @@ def test_a_provider_that_is_slow_for_everybody_is_no_fault_of_the_workflow() -> 
     assert "so it is the provider" in finding.summary
 
 
-def test_late_calls_do_not_hide_themselves_by_widening_the_spread() -> None:
+@pytest.mark.parametrize("log_spread", [0.15, 0.35])
+def test_late_calls_do_not_hide_themselves_by_widening_the_spread(log_spread: float) -> None:
     def places(seed: int) -> dict[str, dict[str, Any]]:
         draw = Random(seed)
         return {
-            name: {"first_ms": USUAL_MS * math.exp(draw.gauss(0, 0.15)) + (3000 if draw.random() < 0.4 else 0)}
+            name: {"first_ms": USUAL_MS * math.exp(draw.gauss(0, log_spread)) + (3000 if draw.random() < 0.4 else 0)}
             for name in ("plan", "research", "writer", "review")
         }
 
@@ -158,6 +159,17 @@ def test_a_provider_that_is_slow_now_and_then_is_left_alone() -> None:
     executions = [run_of(number, places=alike(3000 if number % 5 > 3 else USUAL_MS)) for number in range(10)]
 
     assert not found(*executions)
+
+
+@pytest.mark.parametrize("log_spread", [0.35, 0.9])
+def test_a_wide_spread_alone_is_no_slow_provider(log_spread: float) -> None:
+    def places(seed: int) -> dict[str, dict[str, Any]]:
+        draw = Random(seed)
+        return {
+            name: {"first_ms": USUAL_MS * math.exp(draw.gauss(0, log_spread))} for name in ("plan", "write", "review")
+        }
+
+    assert not found(*(run_of(number, places=places(number), calls=1) for number in range(60)))
 
 
 @pytest.mark.parametrize("seed", range(8))
