@@ -1,4 +1,4 @@
-"""What analysing one execution costs: all detectors over executions of 1,000, 10,000 and 100,000 spans.
+"""What analysis costs: all detectors over executions of 1,000 to 100,000 spans, and over windows as the sidecar's.
 
 Examples:
   python -m benchmarks.analysis_cost
@@ -7,12 +7,15 @@ Examples:
 An execution has phases one after another, with agents side by side in them, each of which calls its model and tools in
 turn; every call has a prompt of its own, tokens, hashes and fragments. What is timed is ``detect``: critical path,
 replays, all detectors, and the merging of findings. The sizes take turns, so that a machine that gets slower does so
-for all of them; "a span" is the median time divided by the spans.
+for all of them; "a span" is the median time divided by the spans. Each time the execution is new, so that nothing is
+known of it. A window is what the sidecar compares each time that an execution completes: the 20 newest of a workflow,
+of which it has compared 19 before.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import gc
 import statistics
 import sys
@@ -24,6 +27,8 @@ from otel_wfperf.detectors import DETECTORS, detect
 from otel_wfperf.model import Execution, Operation, OperationKind, ResourceUse, TokenUsage
 
 SIZES = (1_000, 10_000, 100_000)
+WINDOW = 20
+WINDOW_SPANS = (5, 60, 200, 500)
 TURNS = 6
 AGENTS = 8
 MS = 1_000_000
@@ -119,12 +124,46 @@ def drawn(spans: int, seed: int = 0) -> Execution:
     return Execution(trace_id=root.trace_id, workflow="bench", root_id=root.span_id, operations=tuple(order))
 
 
+def window(size: int, spans: int) -> list[Execution]:
+    """Draw executions of one workflow, a minute apart, each of about so many spans."""
+    found = []
+    for seed in range(size):
+        execution = drawn(spans, seed)
+        trace_id, later_ns = f"{seed + 1:032x}", seed * 60 * 10**9
+        operations = (
+            dataclasses.replace(
+                each, trace_id=trace_id, start_ns=each.start_ns + later_ns, end_ns=each.end_ns + later_ns
+            )
+            for each in execution.operations
+        )
+        found.append(dataclasses.replace(execution, trace_id=trace_id, trace_ids=(), operations=tuple(operations)))
+    return found
+
+
 def timed_s(work: Callable[[], object]) -> float:
     """Return the CPU time that some work takes (seconds)."""
     gc.collect()
     start_s = time.process_time()
     work()
     return time.process_time() - start_s
+
+
+def window_times_s(executions: Sequence[Execution]) -> list[float]:
+    """Return the CPU time of comparing each of the executions with those before it, once a window is full (seconds)."""
+    detect(executions[:WINDOW])
+    compared = (executions[end - WINDOW : end] for end in range(WINDOW + 1, len(executions) + 1))
+    return [timed_s(lambda window=each: detect(window)) for each in compared]  # type: ignore[misc]
+
+
+def print_windows(rounds: int) -> None:
+    """Measure windows of each size, and print a table in Markdown."""
+    print("\n| window | spans of each | detect, ms | a new span, µs | new spans per CPU-second |")
+    print("|---:|---:|---:|---:|---:|")
+    for spans in WINDOW_SPANS:
+        executions = window(WINDOW + rounds, spans)
+        a_run_s = statistics.median(window_times_s(executions))
+        count = statistics.mean(len(each.operations) for each in executions)
+        print(f"| {WINDOW} | {count:.0f} | {a_run_s * 1e3:.1f} | {a_run_s / count * 1e6:.0f} | {count / a_run_s:,.0f} |")
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -148,7 +187,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in range(options.rounds):
         for size, execution in executions.items():
             print(f"round {number + 1} of {options.rounds}: {size:,} spans", file=sys.stderr, flush=True)
-            times[size].append(timed_s(lambda execution=execution: detect([execution])))  # type: ignore[misc]
+            new = dataclasses.replace(execution)
+            times[size].append(timed_s(lambda execution=new: detect([execution])))  # type: ignore[misc]
     first: float | None = None
     print("| spans | all detectors, s | best | a span, µs | times the smallest |\n|---:|---:|---:|---:|---:|")
     for size, execution in executions.items():
@@ -162,8 +202,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("\n| detector | " + " | ".join(f"{size:,} spans, s" for size in executions) + " |")
         print("|---|" + "---:|" * len(executions))
         for detector in DETECTORS:
-            alone = (timed_s(lambda d=detector, e=each: detect([e], detectors=[d])) for each in executions.values())  # type: ignore[misc]
+            new_ones = [dataclasses.replace(each) for each in executions.values()]
+            alone = (timed_s(lambda d=detector, e=each: detect([e], detectors=[d])) for each in new_ones)  # type: ignore[misc]
             print(f"| {detector.name} | " + " | ".join(f"{each:.3f}" for each in alone) + " |")
+    print_windows(options.rounds)
 
 
 if __name__ == "__main__":

@@ -47,13 +47,13 @@ class MissingExtraError(WfperfError):
 
 
 class LogFullError(WfperfError):
-    """The log has reached its size limit; the sender should retry.
+    """The log takes nothing now, for want of room mostly; the sender should retry.
 
     Attributes:
         retry_after_s: How long the sender should wait before it tries again (seconds).
     """
 
-    def __init__(self, retry_after_s: float) -> None:
-        """Remember how long to wait."""
+    def __init__(self, retry_after_s: float, why: str = "the log is full") -> None:
+        """Remember how long to wait; ``why`` is told to the sender."""
         self.retry_after_s = retry_after_s
-        super().__init__(f"the log is full; retry in {retry_after_s:g} s")
+        super().__init__(f"{why}; retry in {retry_after_s:g} s")

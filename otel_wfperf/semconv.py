@@ -189,6 +189,20 @@ PROCESS_MEMORY: Final = MetricName(
     description="Resident set size of the process.",
     source="psutil Process.memory_info",
 )
+PROCESS_CPU_UTILISATION: Final = MetricName(
+    name="wfperf.process.cpu.utilization",
+    instrument="observable_gauge",
+    unit="1",
+    description="CPU time of the process over that of the CPUs that it may use, in the last second.",
+    source="psutil Process.cpu_percent; cgroup cpu.max",
+)
+PROCESS_MEMORY_UTILISATION: Final = MetricName(
+    name="wfperf.process.memory.utilization",
+    instrument="observable_gauge",
+    unit="1",
+    description="Memory in use over the limit of the container, or over the machine's memory without one.",
+    source="cgroup memory.current, memory.max; psutil virtual_memory",
+)
 NETWORK_IO: Final = MetricName(
     name="wfperf.network.io",
     instrument="observable_counter",
@@ -288,6 +302,8 @@ METRICS: Final[tuple[MetricName, ...]] = (
     CONTEXT_DURATION,
     AGENT_CPU_TIME,
     PROCESS_MEMORY,
+    PROCESS_CPU_UTILISATION,
+    PROCESS_MEMORY_UTILISATION,
     NETWORK_IO,
     ACTIVE_AGENTS,
     AGENT_CAPACITY,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from benchmarks.reliability import figure_20_reload
 from benchmarks.reliability.figure import Figure
 
-FIGURES: Final[tuple[Figure, ...]] = ()
+FIGURES: Final[tuple[Figure, ...]] = (figure_20_reload.FIGURE,)

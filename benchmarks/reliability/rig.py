@@ -24,7 +24,8 @@ _STOP_LIMIT_S: Final = 30.0
 _PROGRAM: Final = """
 import json, os, sys
 from pathlib import Path
-from otel_wfperf.config import SidecarConfig
+from otel_wfperf.config import load
+from otel_wfperf.sidecar.diagnostics import write_events
 from otel_wfperf.sidecar.process import run_forever
 
 def ready(endpoints):
@@ -32,7 +33,11 @@ def ready(endpoints):
     file.with_suffix(".new").write_text(json.dumps([endpoints.grpc, endpoints.http, endpoints.page]))
     os.replace(file.with_suffix(".new"), file)
 
-run_forever(SidecarConfig.model_validate(json.loads(sys.argv[1])), on_ready=ready)
+def read():
+    return load(Path(sys.argv[1]), os.environ).sidecar
+
+write_events(level="info", style="text")
+run_forever(read(), on_ready=ready, reread=read)
 """
 
 
@@ -63,13 +68,12 @@ class SidecarProcess:
 
     def start(self) -> None:
         """Start it and wait until it serves; raise RuntimeError with its last words when it does not."""
-        listen = {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "page": "127.0.0.1:0"}
-        settings = {"listen": listen, "data_dir": str(self.folder / "data"), **self.settings}
+        self.configure(self.settings)
         ready = self.folder / "ready.json"
         ready.unlink(missing_ok=True)
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, json.dumps(settings), str(ready)],
+                [sys.executable, "-c", _PROGRAM, str(self.file), str(ready)],
                 env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -81,6 +85,18 @@ class SidecarProcess:
                 raise RuntimeError(f"the sidecar did not start: {self.log.read_text(errors='replace')[-4000:]}")
             time.sleep(0.02)
         self.grpc, self.http, self.page = json.loads(ready.read_text())
+
+    @property
+    def file(self) -> Path:
+        """Its configuration."""
+        return self.folder / "wfperf.yaml"
+
+    def configure(self, settings: Mapping[str, Any]) -> None:
+        """Write its configuration; it is read at the start and on SIGHUP."""
+        listen = {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "page": "127.0.0.1:0"}
+        # JSON is YAML.
+        whole = {"sidecar": {"listen": listen, "data_dir": str(self.folder / "data"), **settings}}
+        self.file.write_text(json.dumps(whole), encoding="utf-8")
 
     @property
     def log(self) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, TypeAlias
 
-from otel_wfperf.analysis.failures import has_failed, may_succeed_later
+from otel_wfperf.analysis.failures import failed, has_failed, may_succeed_later
 from otel_wfperf.model import Execution, Operation, OperationKind
 
 # Source: the longest pause that usual clients take between tries: openai 8 s, botocore 20 s, google-api-core 60 s.
@@ -103,12 +103,26 @@ def requests(execution: Execution) -> tuple[Request, ...]:
     return tuple(found)
 
 
+def retried(execution: Execution) -> tuple[Request, ...]:
+    """Return the requests that were tried more than once; in most runs nothing fails, and there are none."""
+    if not execution.once(failed):
+        return ()
+    return tuple(request for request in execution.once(requests) if request.tries > 1)
+
+
 def _below(parent: Operation, children: Sequence[Operation]) -> Iterator[Request]:
     if len(children) == 1:
         if _is_tried(children[0]):
             identity = _key(children[0])[1]
             yield Request((children[0],), identity, answered_outside=_answered(parent, children[0]))
-        return
+    elif any(map(has_failed, children)):
+        yield from _chained(parent, children)
+    else:
+        asked = (child for child in children if child.kind is not OperationKind.WAIT and _is_tried(child))
+        yield from (Request((child,), _key(child)[1]) for child in asked)
+
+
+def _chained(parent: Operation, children: Sequence[Operation]) -> Iterator[Request]:
     chains: list[_Chain] = []
     open_chains: dict[_Key, deque[_Chain]] = {}
     waits: list[Operation] = []

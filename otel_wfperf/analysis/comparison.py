@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import islice
+from statistics import fmean
 from typing import Final
 
 from otel_wfperf.analysis.parts import PartFigures, RunFigures
@@ -22,14 +24,22 @@ from otel_wfperf.model import Subject, SubjectKind
 
 # Chosen: of all comparisons of two equal sets, at most one in a hundred gives any verdict: a false one stops a release.
 LEVEL: Final = 0.01
+# Chosen: the whole run is what people wait for, and with five runs a side nothing stricter could decide; its parts share
+# the rest of the level, and have all of it once the whole has changed: then to name one wrongly is no false alarm.
+# Source: the fallback procedure (Wiens, Pharmaceutical Statistics 2, 2003).
+WHOLE_LEVEL: Final = 0.8 * LEVEL
 # Chosen: the least at which a test at that level can decide at all.
-MIN_RUNS: Final = least_samples(LEVEL)
+MIN_RUNS: Final = least_samples(WHOLE_LEVEL)
+# Chosen: where at least half of the runs of a side have an input of their own, they are samples of what is asked for,
+# and not repetitions of a few tasks.
+_VARIED_RATIO: Final = 0.5
 # Chosen: machines and days differ by as much.
 MIN_CHANGE_RATIO: Final = 0.05
 # Chosen: what is smaller moves no workflow, and each part that is tested makes the test of the others stricter.
 MIN_SHARE: Final = 0.01
 # Source: the usual power of a study (Cohen, "Statistical Power Analysis", 1988).
 POWER: Final = 0.8
+_AMOUNTS: Final[tuple[Callable[[PartFigures], int], ...]] = (lambda each: each.calls, lambda each: each.input_tokens)
 
 
 class Verdict(StrEnum):
@@ -47,14 +57,15 @@ class PartComparison:
     Attributes:
         runs_before: Runs that have it (count).
         runs_after: The same after.
-        comparable_before: Of those, the ones with inputs that occur on both sides (count).
+        comparable_before: Of those, the ones of runs with inputs that occur on both sides (count).
         comparable_after: The same after.
         before_ns: Median time (nanoseconds).
         after_ns: The same after.
-        ratio: Time after over time before, among runs with equal inputs (1 = equal).
+        ratio: Time after over time before, among runs of equal input (1 = equal).
         ratio_low: Lower end of its 90 % interval.
         ratio_high: Upper end of it.
-        input_ratio: How many times the input tokens or calls it has after, among the same runs.
+        input_ratio: How many times the input tokens or calls inside it has after, among the same runs. It explains a
+            change and does not excuse it: a part that calls more often takes longer.
         error: Standard error of ln(ratio).
         p: Two-sided chance of so great a difference without a cause (0..1).
         smallest_ratio: Ratio that so many runs would have shown in four of five cases.
@@ -78,8 +89,24 @@ class PartComparison:
 
     @property
     def is_tested(self) -> bool:
-        """Whether there were enough runs with equal inputs."""
+        """Whether there were enough runs of equal input."""
         return min(self.comparable_before, self.comparable_after) >= MIN_RUNS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallsChange:
+    """A tool or model that is called more or less often in a run than before.
+
+    Attributes:
+        kind: tool, llm, retrieval or embedding.
+        before: Calls a run, on average (count).
+        after: The same after.
+    """
+
+    kind: str
+    name: str
+    before: float
+    after: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +119,7 @@ class WorkflowComparison:
         only_before: Parts that no run has after.
         only_after: Parts that no run had before.
         small: Parts that were not tested because they take less than ``MIN_SHARE`` of a run (count).
+        calls: What is called more or less often than chance explains, the greatest change first.
     """
 
     workflow: str
@@ -100,6 +128,7 @@ class WorkflowComparison:
     only_before: tuple[Subject, ...] = ()
     only_after: tuple[Subject, ...] = ()
     small: int = 0
+    calls: tuple[CallsChange, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -122,11 +151,13 @@ class Comparison:
     Attributes:
         workflows: Those with enough runs on both sides, by name.
         too_few: Those with fewer, with their runs before and after (counts).
+        other_inputs: Those with enough runs, but too few of an input that occurs on both sides, with these (counts).
         level: Greatest chance that equal sets of runs give any verdict (0..1).
     """
 
     workflows: tuple[WorkflowComparison, ...]
     too_few: Mapping[str, tuple[int, int]]
+    other_inputs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     level: float = LEVEL
 
     @property
@@ -141,9 +172,10 @@ def compare(
 ) -> Comparison:
     """Compare two sets of runs.
 
-    Runs are compared with runs of equal inputs only, by a two-sided stratified Mann-Whitney test; of all parts of all
-    workflows together those are reported that Benjamini and Hochberg's procedure rejects at ``LEVEL``, and of those the
-    ones that changed by more than their inputs and more than ``min_change_ratio``.
+    Where the input of the workflow is recorded, runs are compared with runs of equal input only, by a two-sided
+    stratified Mann-Whitney test; what happens inside a run, such as the number of its calls, is a result and no input.
+    First the whole runs are tested, then all parts of all workflows together; those are reported that Benjamini and
+    Hochberg's procedure rejects, and that changed by more than ``min_change_ratio``.
 
     Args:
         before: Runs of any workflows; those that failed are left out.
@@ -152,14 +184,19 @@ def compare(
     """
     early, late = _by_workflow(before), _by_workflow(after)
     too_few: dict[str, tuple[int, int]] = {}
+    other_inputs: dict[str, tuple[int, int]] = {}
     found: list[WorkflowComparison] = []
     for workflow in sorted(early.keys() | late.keys()):
         ours, theirs = early.get(workflow, []), late.get(workflow, [])
         if min(len(ours), len(theirs)) < MIN_RUNS:
             too_few[workflow] = (len(ours), len(theirs))
+            continue
+        compared = _workflow(workflow, ours, theirs)
+        if compared.whole.is_tested:
+            found.append(compared)
         else:
-            found.append(_workflow(workflow, ours, theirs))
-    return Comparison(workflows=_judged(found, min_change_ratio), too_few=too_few)
+            other_inputs[workflow] = (compared.whole.comparable_before, compared.whole.comparable_after)
+    return Comparison(workflows=_judged(found, min_change_ratio), too_few=too_few, other_inputs=other_inputs)
 
 
 def _by_workflow(runs: Iterable[RunFigures]) -> dict[str, list[RunFigures]]:
@@ -170,8 +207,17 @@ def _by_workflow(runs: Iterable[RunFigures]) -> dict[str, list[RunFigures]]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """A part of one run, and the input of that run; None = all inputs are alike."""
+
+    figures: PartFigures
+    input_hash: str | None
+
+
 def _workflow(workflow: str, before: Sequence[RunFigures], after: Sequence[RunFigures]) -> WorkflowComparison:
-    early, late = _by_part(before), _by_part(after)
+    by_input = _tells_inputs_apart(before, after)
+    early, late = (_by_part(side, by_input=by_input) for side in (before, after))
     whole = Subject(kind=SubjectKind.WORKFLOW, name=workflow)
     total = _part(whole, early[whole], late[whole])
     others = [part for part in early if part in late and part != whole]
@@ -185,16 +231,46 @@ def _workflow(workflow: str, before: Sequence[RunFigures], after: Sequence[RunFi
         only_before=tuple(part for part in early if part not in late),
         only_after=tuple(part for part in late if part not in early),
         small=len(compared) - len(large),
+        calls=_calls_changed(before, after),
     )
 
 
-def _by_part(runs: Iterable[RunFigures]) -> dict[Subject, list[PartFigures]]:
-    found: dict[Subject, list[PartFigures]] = {}
+def _tells_inputs_apart(before: Sequence[RunFigures], after: Sequence[RunFigures]) -> bool:
+    """Tell whether runs are to be compared by input: it is recorded of all, and runs repeat inputs of the other side.
+
+    Inputs that hardly ever come again, as in real traffic, are a sample on each side, and compared as such.
+    """
+    inputs = [[run.input_hash for run in side] for side in (before, after)]
+    if any(None in side for side in inputs):
+        return False
+    common = set(inputs[0]) & set(inputs[1])
+    if all(sum(each in common for each in side) >= MIN_RUNS for side in inputs):
+        return True
+    return not all(len(set(side)) >= _VARIED_RATIO * len(side) for side in inputs)
+
+
+def _by_part(runs: Iterable[RunFigures], *, by_input: bool) -> dict[Subject, list[_Sample]]:
+    found: dict[Subject, list[_Sample]] = {}
     for run in runs:
         for part, figures in run.parts.items():
             if not figures.failed:
-                found.setdefault(part, []).append(figures)
+                found.setdefault(part, []).append(_Sample(figures, run.input_hash if by_input else None))
     return found
+
+
+def _calls_changed(before: Sequence[RunFigures], after: Sequence[RunFigures]) -> tuple[CallsChange, ...]:
+    """List what is called more or less often in a run, as far as it is no chance."""
+    if not all(run.calls for run in (*before, *after)):
+        return ()
+    callees = sorted({callee for run in (*before, *after) for callee in run.calls})
+    counts = [[[float(run.calls.get(callee, 0)) for run in side] for side in (before, after)] for callee in callees]
+    rejected = benjamini_hochberg([rank_test([(early, late)]).p_two_sided for early, late in counts], level=LEVEL)
+    changed = [
+        CallsChange(kind=kind, name=name, before=fmean(early), after=fmean(late))
+        for (kind, name), (early, late), reject in zip(callees, counts, rejected, strict=True)
+        if reject
+    ]
+    return tuple(sorted(changed, key=lambda each: -abs(each.after - each.before)))
 
 
 def workload_strata(
@@ -223,8 +299,13 @@ def input_ratio(before: Sequence[PartFigures], after: Sequence[PartFigures]) -> 
 
     Workloads are equal within steps; this is what is left of a shift within the steps. The one that is farther from 1.
     """
-    amounts: tuple[Callable[[PartFigures], int], ...] = (lambda each: each.calls, lambda each: each.input_tokens)
-    logs = [workload_strata(before, after, lambda each, of=of: math.log(max(1, of(each)))) for of in amounts]  # type: ignore[misc]
+    return _farthest(
+        [workload_strata(before, after, lambda each, of=of: math.log(max(1, of(each)))) for of in _AMOUNTS]  # type: ignore[misc]
+    )
+
+
+def _farthest(logs: Iterable[Sequence[Stratum]]) -> float:
+    """Return the ratio that is farthest from 1 of those between the sides of logarithms."""
     ratios = [1.0, *(math.exp(hodges_lehmann(found).estimate) for found in logs if found)]
     return max(ratios, key=lambda ratio: abs(math.log(ratio)))
 
@@ -238,58 +319,81 @@ def inflation(before: Sequence[float], after: Sequence[float], *, caution: float
     return dependence_inflation(residuals, caution=caution)
 
 
-def _part(part: Subject, before: Sequence[PartFigures], after: Sequence[PartFigures]) -> PartComparison:
+def _part(part: Subject, before: Sequence[_Sample], after: Sequence[_Sample]) -> PartComparison:
     compared = PartComparison(
         part=part,
         runs_before=len(before),
         runs_after=len(after),
-        before_ns=median([each.duration_ns for each in before]),
-        after_ns=median([each.duration_ns for each in after]),
+        before_ns=median([each.figures.duration_ns for each in before]),
+        after_ns=median([each.figures.duration_ns for each in after]),
     )
-    found = workload_strata(before, after, log_duration)
+    found = _strata(before, after, log_duration)
     counts = sum(len(early) for early, _ in found), sum(len(late) for _, late in found)
     compared = replace(compared, comparable_before=counts[0], comparable_after=counts[1])
     if not compared.is_tested:
         return compared
-    factor = inflation([log_duration(each) for each in before], [log_duration(each) for each in after])
+    factor = inflation(*([log_duration(each.figures) for each in side] for side in (before, after)))
     shift = hodges_lehmann(found, inflation=factor)
     return replace(
         compared,
         ratio=math.exp(shift.estimate),
         ratio_low=math.exp(shift.low),
         ratio_high=math.exp(shift.high),
-        input_ratio=input_ratio(before, after),
+        input_ratio=_amount_ratio(before, after),
         p=rank_test(found, inflation=factor).p_two_sided,
         error=shift.error,
     )
 
 
-def _judged(workflows: Sequence[WorkflowComparison], min_change_ratio: float) -> tuple[WorkflowComparison, ...]:
-    """Decide on all parts of all workflows together."""
-    tested = [each for found in workflows for each in (found.whole, *found.parts) if each.is_tested]
-    rejected = benjamini_hochberg([each.p for each in tested], level=LEVEL)
-    verdicts = {
-        id(each): _verdict(each, min_change_ratio) if reject else Verdict.NO_EVIDENCE
-        for each, reject in zip(tested, rejected, strict=True)
-    }
+def _strata(
+    before: Sequence[_Sample], after: Sequence[_Sample], value: Callable[[PartFigures], float]
+) -> list[Stratum]:
+    """Divide samples into those of one input, where both sides have any."""
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for at, side in enumerate((before, after)):
+        for each in side:
+            found.setdefault(each.input_hash or "", ([], []))[at].append(value(each.figures))
+    return comparable(found[key] for key in sorted(found))
 
-    def judged(each: PartComparison) -> PartComparison:
-        if id(each) not in verdicts:
-            return each
-        smallest = math.exp(smallest_effect(each.error, alpha=LEVEL / len(tested), power=POWER))
-        return replace(each, verdict=verdicts[id(each)], smallest_ratio=max(smallest, 1 + min_change_ratio))
 
-    return tuple(
-        replace(found, whole=judged(found.whole), parts=tuple(judged(each) for each in found.parts))
-        for found in workflows
+def _amount_ratio(before: Sequence[_Sample], after: Sequence[_Sample]) -> float:
+    """Return how many times the calls or the input tokens of before there are after: the one farther from 1."""
+    return _farthest(
+        [_strata(before, after, lambda each, of=of: math.log(max(1, of(each)))) for of in _AMOUNTS]  # type: ignore[misc]
     )
 
 
+def _judged(workflows: Sequence[WorkflowComparison], min_change_ratio: float) -> tuple[WorkflowComparison, ...]:
+    """Decide on the whole runs of all workflows together, then on all of their parts."""
+    wholes = _verdicts([found.whole for found in workflows], min_change_ratio, level=WHOLE_LEVEL)
+    changed = any(each.verdict is not Verdict.NO_EVIDENCE for each in wholes)
+    level = LEVEL if changed else LEVEL - WHOLE_LEVEL
+    parts = iter(_verdicts([each for found in workflows for each in found.parts], min_change_ratio, level=level))
+    return tuple(
+        replace(found, whole=whole, parts=tuple(islice(parts, len(found.parts))))
+        for found, whole in zip(workflows, wholes, strict=True)
+    )
+
+
+def _verdicts(compared: Sequence[PartComparison], min_change_ratio: float, *, level: float) -> list[PartComparison]:
+    tested = [each for each in compared if each.is_tested]
+    rejected = benjamini_hochberg([each.p for each in tested], level=level)
+    judged = {
+        id(each): replace(
+            each,
+            verdict=_verdict(each, min_change_ratio) if reject else Verdict.NO_EVIDENCE,
+            smallest_ratio=max(
+                math.exp(smallest_effect(each.error, alpha=level / len(tested), power=POWER)), 1 + min_change_ratio
+            ),
+        )
+        for each, reject in zip(tested, rejected, strict=True)
+    }
+    return [judged.get(id(each), each) for each in compared]
+
+
 def _verdict(compared: PartComparison, min_change_ratio: float) -> Verdict:
-    """Judge a difference that is no chance by its size, and by that of the inputs."""
+    """Judge a difference that is no chance by its size."""
     least = 1 + min_change_ratio
-    if compared.ratio >= least * max(1.0, compared.input_ratio):
+    if compared.ratio >= least:
         return Verdict.SLOWER
-    if compared.ratio <= min(1.0, compared.input_ratio) / least:
-        return Verdict.FASTER
-    return Verdict.NO_EVIDENCE
+    return Verdict.FASTER if compared.ratio <= 1 / least else Verdict.NO_EVIDENCE

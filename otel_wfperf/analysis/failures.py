@@ -104,12 +104,17 @@ def failures(execution: Execution, *, recovered: frozenset[str] = frozenset()) -
     return sorted(found, key=lambda each: (each.operation.start_ns, each.operation.span_id))
 
 
+def failed(execution: Execution) -> tuple[Operation, ...]:
+    """List all operations that failed, in order of start; compute it with ``Execution.once``."""
+    suspects = (each for each in execution.operations if each.error is not None or each.status_code is not None)
+    return tuple(each for each in suspects if has_failed(each))
+
+
 def _causes(execution: Execution, recovered: frozenset[str]) -> Mapping[str, list[str]]:
     """Map each operation that failed to those of its children whose failure it passed on, in order of their end."""
-    suspects = (each for each in execution.operations if each.error is not None or each.status_code is not None)
-    failed = [each for each in suspects if has_failed(each) and each.span_id not in recovered]
-    causes: dict[str, list[str]] = {each.span_id: [] for each in failed}
-    for child in sorted(failed, key=lambda each: (each.end_ns, each.span_id)):
+    ours = [each for each in execution.once(failed) if each.span_id not in recovered]
+    causes: dict[str, list[str]] = {each.span_id: [] for each in ours}
+    for child in sorted(ours, key=lambda each: (each.end_ns, each.span_id)):
         parent_id = child.parent_id
         if parent_id in causes and child.span_id != execution.root_id:
             parent = execution.by_id[parent_id]

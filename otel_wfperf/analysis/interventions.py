@@ -5,7 +5,7 @@ Each is planned over all executions at once, as caches, fits of time on tokens a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -34,7 +34,16 @@ class Plan:
 
 
 class PlanError(InputError):
-    """An intervention means nothing for these executions, or cannot be told."""
+    """An intervention means nothing for these executions, or cannot be told.
+
+    Attributes:
+        problem: What is wrong, to be followed by the targets; the message says why.
+    """
+
+    def __init__(self, message: str, *, problem: str = "cannot tell for") -> None:
+        """Keep the problem apart from its reason."""
+        self.problem = problem
+        super().__init__(message)
 
 
 class Intervention(Protocol):
@@ -64,7 +73,14 @@ class Speed:
             spans = frozenset(each.span_id for each in _selected(self.targets, execution))
             if spans:
                 changes[execution.trace_id] = [Scale(spans, self.factor) if self.factor else Remove(spans)]
-        return Plan(changes=changes, assumptions=() if self.factor else ("What is removed is needed by nothing else.",))
+        return Plan(changes=changes, assumptions=tuple(self._assumptions()))
+
+    def _assumptions(self) -> Iterator[str]:
+        if not self.factor:
+            yield "What is removed is needed by nothing else."
+        if self.factor > 1:
+            names = ", ".join(target.text for target in self.targets)
+            yield f"{names} becomes slower, not faster: it takes {self.factor:.3g} times as long."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,38 +159,43 @@ class MoveWork:
     def plan(self, executions: Sequence[Execution]) -> Plan:
         """See Intervention."""
         ours, theirs = _calls_below(self.targets, executions), _calls_below((self.to,), executions)
-        usual, expected = service_time(ours), service_time(theirs)
-        if usual is None or expected is None:
-            return self._by_medians(executions)
+        for targets, calls in ((self.targets, ours), ((self.to,), theirs)):
+            if not calls and _exist(targets, executions):
+                raise PlanError(f"no model calls of {targets[0].text} are recorded, and only those would be moved")
+        known = [[call for call in calls if call.tokens is not None] for calls in (ours, theirs)]
+        usual, expected = map(service_time, known)
+        if usual is None or expected is None or len(known[0]) < len(ours):
+            return self._by_medians(ours, theirs)
         changes: dict[str, list[Change]] = {}
         for call in ours:
             # What made this call fast or slow, for its tokens, would do so there too.
             length_ns = round(expected.expected_ns(call) * usual.ratio(call))
             changes.setdefault(call.trace_id, []).append(Replace(frozenset({call.span_id}), length_ns))
         said = (
-            f"A model call of {self.to.name!r} takes {_fit(expected)} (fit of {len(theirs)} calls).",
+            f"A model call of {self.to.name!r} takes {_fit(expected)} (fit of {len(known[1])} calls).",
             "Tools stay as fast.",
             f"{self.to.name!r} has room for the additional work and needs as many calls and tokens.",
         )
         return Plan(changes=changes, assumptions=said)
 
-    def _by_medians(self, executions: Sequence[Execution]) -> Plan:
-        ours = {execution.trace_id: _selected(self.targets, execution) for execution in executions}
-        all_ours = [each.duration_ns for found in ours.values() for each in found]
-        theirs = [each.duration_ns for execution in executions for each in self.to.operations(execution)]
-        if not all_ours or not theirs:
+    def _by_medians(self, ours: Sequence[Operation], theirs: Sequence[Operation]) -> Plan:
+        """Scale the model calls as the medians of both differ: of the time per token out where all say how many."""
+        if not ours or not theirs:
             return Plan(changes={})
-        factor = median(theirs) / max(1.0, median(all_ours))
-        changes = {
-            trace_id: [Scale(frozenset(each.span_id for each in found), factor)]
-            for trace_id, found in ours.items()
-            if found
-        }
-        counts = f"medians of {len(theirs)} and {len(all_ours)} calls"
+        counted = all(call.tokens is not None and call.tokens.output > 0 for call in (*ours, *theirs))
+        usual, expected = (median([_pace_ns(call, per_token=counted) for call in calls]) for calls in (ours, theirs))
+        factor = expected / max(1.0, usual)
+        spans: dict[str, set[str]] = {}
+        for call in ours:
+            spans.setdefault(call.trace_id, set()).add(call.span_id)
+        per = "for each token out" if counted else "whatever the tokens, which are not recorded"
+        counts = f"medians of {len(theirs)} and {len(ours)} calls"
         said = (
-            f"{self.to.name!r} takes {factor:.2g} times as long ({counts}), whatever the input and the tokens.",
-            f"{self.to.name!r} has room for the additional work.",
+            f"A model call of {self.to.name!r} takes {factor:.2g} times as long, {per} ({counts}).",
+            "Tools stay as fast.",
+            f"{self.to.name!r} has room for the additional work and needs as many calls and tokens.",
         )
+        changes = {trace_id: [Scale(frozenset(found), factor)] for trace_id, found in spans.items()}
         return Plan(changes=changes, confidence=Confidence.ASSUMED, assumptions=said)
 
 
@@ -187,7 +208,7 @@ class ContextLimit:
 
     def plan(self, executions: Sequence[Execution]) -> Plan:
         """See Intervention."""
-        ours = _calls_below(self.targets, executions)
+        ours = [call for call in _calls_below(self.targets, executions) if call.tokens is not None]
         fits = _fits(ours, executions)
         if not fits:
             raise PlanError(
@@ -214,14 +235,23 @@ def _selected(targets: Sequence[Target], execution: Execution) -> list[Operation
 
 
 def _calls_below(targets: Sequence[Target], executions: Sequence[Execution]) -> list[Operation]:
-    """List the model calls with tokens inside operations, in order of time within each run."""
+    """List the model calls inside operations that succeeded, in order of time within each run."""
     found: dict[tuple[str, str], Operation] = {}
     for execution in executions:
         for operation in _selected(targets, execution):
             for each in (operation, *execution.descendants(operation.span_id)):
-                if each.kind is OperationKind.LLM and each.tokens is not None and each.error is None:
+                if each.kind is OperationKind.LLM and each.error is None:
                     found[execution.trace_id, each.span_id] = each
     return list(found.values())
+
+
+def _exist(targets: Sequence[Target], executions: Sequence[Execution]) -> bool:
+    return any(target.operations(execution) for target in targets for execution in executions)
+
+
+def _pace_ns(call: Operation, *, per_token: bool) -> float:
+    """Return how long a call took, or each token of its answer (nanoseconds)."""
+    return call.duration_ns / call.tokens.output if per_token and call.tokens is not None else float(call.duration_ns)
 
 
 def _fits(calls: Sequence[Operation], executions: Sequence[Execution]) -> Mapping[str | None, ServiceTime]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -62,12 +63,19 @@ class PartFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFigures:
-    """What the parts of one run took; the whole is a part of kind workflow."""
+    """What the parts of one run took; the whole is a part of kind workflow.
+
+    Attributes:
+        input_hash: Hash of what the workflow was given; None = not recorded.
+        calls: How often each tool and model was called, by kind and name; empty where only the whole is known.
+    """
 
     trace_id: str
     workflow: str
     start_ns: int
     parts: Mapping[Subject, PartFigures]
+    input_hash: str | None = None
+    calls: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def whole(self) -> Subject:
@@ -143,6 +151,8 @@ def run_figures(execution: Execution) -> RunFigures:
         workflow=execution.workflow,
         start_ns=execution.start_ns,
         parts={part: found.figures(human) for part, found in parts.items()},
+        input_hash=execution.root.input_hash,
+        calls=Counter((each.kind.value, each.name) for each in execution.of_kind(*CALLS)),
     )
 
 

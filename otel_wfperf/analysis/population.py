@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar, cast
 
-from otel_wfperf.analysis.attempts import Request, requests
+from otel_wfperf.analysis.attempts import Request, requests, retried
 from otel_wfperf.analysis.baseline import Baseline, BaselineKey, baselines
 from otel_wfperf.analysis.critical_path import CriticalPath, critical_path
 from otel_wfperf.analysis.parts import RunFigures, run_figures
@@ -36,7 +36,7 @@ class Population:
     @cached_property
     def paths(self) -> Mapping[str, CriticalPath]:
         """The critical path of each execution, by trace id."""
-        return {execution.trace_id: critical_path(execution) for execution in self.executions}
+        return {execution.trace_id: execution.once(critical_path) for execution in self.executions}
 
     @cached_property
     def baselines(self) -> Mapping[BaselineKey, Baseline]:
@@ -46,12 +46,17 @@ class Population:
     @cached_property
     def requests(self) -> Mapping[str, tuple[Request, ...]]:
         """What was asked for in each execution, with all tries of it, by trace id."""
-        return {execution.trace_id: requests(execution) for execution in self.executions}
+        return {execution.trace_id: execution.once(requests) for execution in self.executions}
+
+    @cached_property
+    def retried(self) -> Mapping[str, tuple[Request, ...]]:
+        """What was tried more than once in each execution, by trace id."""
+        return {execution.trace_id: execution.once(retried) for execution in self.executions}
 
     @cached_property
     def figures(self) -> tuple[RunFigures, ...]:
         """What the parts of each run took, in the order of the runs."""
-        return tuple(run_figures(execution) for execution in self.executions)
+        return tuple(execution.once(run_figures) for execution in self.executions)
 
     @cached_property
     def median_duration_ns(self) -> float:

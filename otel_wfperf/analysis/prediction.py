@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,8 +34,9 @@ class Prediction:
         saving: Of the runs touched, with a 90 % interval (seconds); negative when it makes them slower. Zero when none
             is touched.
         saving_ratio: Median share of their length (0..1).
-        before_s: Median length of all runs (seconds).
-        after: The same with the change, with a 90 % interval (seconds).
+        before_s: Median length of the runs touched, or of all when none is (seconds).
+        after: The same with the change, with a 90 % interval (seconds). Where the saving differs from run to run, the
+            medians of the lengths are not apart by the median of the savings.
         assumptions: One sentence each.
     """
 
@@ -138,17 +139,16 @@ def _concerns(scenario: Scenario, runs: Sequence[Execution]) -> bool:
 
 def _predict(scenario: Scenario, workflow: str, runs: Sequence[Execution]) -> Prediction:
     plans = [_plan(scenario, intervention, workflow, runs) for intervention in scenario.interventions]
-    changes: dict[str, list[Change]] = {}
-    for plan in plans:
-        for trace_id, of_run in plan.changes.items():
-            changes.setdefault(trace_id, []).extend(of_run)
+    changes = _joined(plans)
     touched = [run for run in runs if run.trace_id in changes]
-    after_ns = {run.trace_id: replay(run, changes.get(run.trace_id, ())).duration_ns for run in runs}
-    savings = [run.duration_ns - after_ns[run.trace_id] for run in touched]
+    after_ns = [replay(run, changes[run.trace_id]).duration_ns for run in touched]
+    savings = [run.duration_ns - length_ns for run, length_ns in zip(touched, after_ns, strict=True)]
+    idle = _idle_parts(scenario, plans, list(zip(touched, after_ns, strict=True)))
     confidences = {plan.confidence for plan in plans}
     if len(touched) < MIN_RUNS and confidences != {Confidence.PROVEN}:
         confidences.add(Confidence.INDICATIVE)
-    assumptions = dict.fromkeys(said for plan in plans for said in plan.assumptions)
+    assumptions = dict.fromkeys((*idle, *(said for plan in plans for said in plan.assumptions)))
+    shown = touched or runs
     waits = any(each.wait_kind in _QUEUES for run in touched for each in run.operations)
     return Prediction(
         scenario=scenario.text,
@@ -158,20 +158,36 @@ def _predict(scenario: Scenario, workflow: str, runs: Sequence[Execution]) -> Pr
         operations=sum(_count(of_run) for of_run in changes.values()),
         saving=saving_interval(savings or [0]),
         saving_ratio=median([saved / run.duration_ns for saved, run in zip(savings, touched, strict=True)] or [0.0]),
-        before_s=median([run.duration_ns for run in runs]) / 1e9,
-        after=saving_interval(list(after_ns.values())),
+        before_s=median([run.duration_ns for run in shown]) / 1e9,
+        after=saving_interval(after_ns or [run.duration_ns for run in shown]),
         confidence=max(confidences, key=tuple(Confidence).index),
         assumptions=(*assumptions, TIMES, GAPS, *([QUEUES] if waits else [])),
     )
+
+
+def _joined(plans: Iterable[Plan]) -> Mapping[str, Sequence[Change]]:
+    changes: dict[str, list[Change]] = {}
+    for plan in plans:
+        for trace_id, of_run in plan.changes.items():
+            changes.setdefault(trace_id, []).extend(of_run)
+    return changes
+
+
+def _idle_parts(scenario: Scenario, plans: Sequence[Plan], outcome: Sequence[tuple[Execution, int]]) -> Iterator[str]:
+    """Say which of several changes make no difference to any run (with its length after all of them) beside the others."""
+    for at, part in enumerate(scenario.parts if len(plans) > 1 else ()):
+        others = _joined(plan for number, plan in enumerate(plans) if number != at)
+        if all(replay(run, others.get(run.trace_id, ())).duration_ns == length_ns for run, length_ns in outcome):
+            yield f"{part!r} makes no difference beside the other changes."
 
 
 def _plan(scenario: Scenario, intervention: Intervention, workflow: str, runs: Sequence[Execution]) -> Plan:
     try:
         return intervention.plan(runs)
     except PlanError as error:
-        target = intervention.targets[0]
-        message = f"cannot tell for {target.text} of {workflow}"
-        raise ScenarioError(message, text=scenario.text, position=target.position, hint=str(error)) from error
+        targets = intervention.targets
+        message = f"{error.problem} {', '.join(each.text for each in targets)} of {workflow}"
+        raise ScenarioError(message, text=scenario.text, position=targets[0].position, hint=str(error)) from error
 
 
 def _count(changes: Sequence[Change]) -> int:

@@ -30,8 +30,10 @@ changes of --what-if, apart with ';', replayed together:
   faster TARGET 30%          it takes 30 % less time; x2: it is twice as fast
   parallel TARGET [capacity=4]
                              steps inside one phase, agent or workflow start together; siblings of several names
-                             or of a pattern do (tool:a,b, phase:research_*); nothing moves across a model call
-  move agent:A to agent:B    model calls of A take what those of B would for their tokens
+                             or of a pattern do (tool:a,b, phase:research_*). What is declared, or seen from content,
+                             to wait for another step stays after it; nothing moves across a model call between the
+                             steps, or across another step unless a model turn or declared graph allows it
+  move agent:A to agent:B    model calls of A take what those of B would for their tokens; the rest of A stays
   context agent:A 8000 tokens
                              its prompts are cut to 8000 tokens; also 8k
   TARGET is KIND:NAME, or several with ','; KIND is workflow, phase, agent, tool, llm, retrieval, embedding or wait.
@@ -39,8 +41,8 @@ changes of --what-if, apart with ';', replayed together:
 
 _TOKEN: Final = re.compile(r"""\s+|(?P<mark>[;,])|(?P<word>(?:"[^"]*"|'[^']*'|[^\s;,"'])+)|(?P<stray>["'])""")
 _PIECE: Final = re.compile(r""""(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>[^"']+)""")
-_DURATION: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ns|us|ms|s|min)?")
-_UNITS_NS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000}
+_DURATION: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ns|us|µs|ms|s|min)?")
+_UNITS_NS: Final = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000}
 _PERCENT: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)%")
 _TIMES: Final = re.compile(r"[x×](?P<number>\d+(?:\.\d+)?)")  # noqa: RUF001  # people paste the sign
 _TOKENS: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<kilo>k?)")
@@ -67,10 +69,12 @@ class Scenario:
     Attributes:
         text: As typed.
         interventions: In the order in which they were typed.
+        parts: What was typed for each of them.
     """
 
     text: str
     interventions: tuple[Intervention, ...]
+    parts: tuple[str, ...]
 
     def check(self, executions: Sequence[Execution]) -> None:
         """Raise ScenarioError for a name that nothing in the executions has."""
@@ -100,10 +104,14 @@ def parse_scenario(text: str) -> Scenario:
             changes.append([])
         else:
             changes[-1].append(word)
-    found = tuple(_Change(text, words[0], words[1:]).intervention() for words in changes if words)
-    if not found:
+    changes = [words for words in changes if words]
+    if not changes:
         raise ScenarioError("it says nothing", text=text, position=1, hint=f"write for example '{_EXAMPLE}'")
-    return Scenario(text=text, interventions=found)
+    return Scenario(
+        text=text,
+        interventions=tuple(_Change(text, words[0], words[1:]).intervention() for words in changes),
+        parts=tuple(" ".join(word.text for word in words).replace(" ,", ",") for words in changes),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +212,15 @@ def _cache(change: _Change) -> Intervention:
 
 
 def _remove(change: _Change) -> Intervention:
-    return Speed(targets=change.targets(), factor=0.0)
+    targets = change.targets()
+    for target in targets:
+        if target.kind == "workflow":
+            raise change.error(
+                "of a run without its workflow nothing is left",
+                _Word("", target.position),
+                "name what is to go inside it",
+            )
+    return Speed(targets=targets, factor=0.0)
 
 
 def _faster(change: _Change) -> Intervention:
@@ -252,6 +268,8 @@ def _context(change: _Change) -> Intervention:
         raise change.error(f"{count.text} is no number of tokens", count)
     if change.rest and change.rest[0].text in {"token", "tokens"}:
         change.rest.pop(0)
+    elif not match["kilo"] and not count.text.endswith("tokens"):
+        raise change.error(f"{count.text} lacks its unit", count, f"write {count.text} tokens")
     return ContextLimit(targets=targets, tokens=round(float(match["number"]) * (1000 if match["kilo"] else 1)))
 
 

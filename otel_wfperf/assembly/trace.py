@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Final
 
 from otel_wfperf.model import Adjustment, Operation, OperationKind, TokenUsage
+from otel_wfperf.model.construction import changed
 
 MAX_ADJUSTMENT_IDS: Final = 100
-# All fields at once: ``dataclasses.replace`` asks for one after the other, which was a third of assembly.
-_FIELDS: Final = tuple(Operation.__slots__)
-_values: Final = attrgetter(*_FIELDS)
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +63,8 @@ class Node:
 
     def children_in_order(self) -> list[Node]:
         """List the children, earliest first."""
+        if len(self.children) < 2:
+            return self.children
         return sorted(self.children, key=lambda node: (node.start_ns, -node.end_ns, node.span_id))
 
     def adopt(self, child: Node) -> None:
@@ -78,21 +77,20 @@ class Node:
         parent_id = None if self.parent is None else self.parent.span_id
         if self._is_as_written(parent_id):
             return self.operation
-        written = dict(zip(_FIELDS, _values(self.operation), strict=True))
-        written |= {
-            "parent_id": parent_id,
-            "start_ns": self.start_ns,
-            "end_ns": self.end_ns,
-            "skew_ns": self.skew_ns,
-            "kind": self.kind,
-            "agent": self.agent,
-            "phase": self.phase,
-            "tokens": self.tokens,
-            "turn": self.turn,
-            "attempt": self.attempt,
-            "depends_on": self.depends_on,
-        }
-        return Operation(**written)
+        return changed(
+            self.operation,
+            parent_id=parent_id,
+            start_ns=self.start_ns,
+            end_ns=self.end_ns,
+            skew_ns=self.skew_ns,
+            kind=self.kind,
+            agent=self.agent,
+            phase=self.phase,
+            tokens=self.tokens,
+            turn=self.turn,
+            attempt=self.attempt,
+            depends_on=self.depends_on,
+        )
 
     def _is_as_written(self, parent_id: str | None) -> bool:
         written = self.operation
@@ -132,6 +130,7 @@ class Trace:
     completeness: float = 1.0
     root_is_missing: bool = False
     adjustments: list[Adjustment] = field(default_factory=list)
+    _order: list[Node] | None = None
 
     @classmethod
     def of(cls, trace_id: str, operations: Iterable[Operation], *, host: str | None, is_stitched: bool) -> Trace:
@@ -146,12 +145,20 @@ class Trace:
 
     def top_down(self) -> Iterator[Node]:
         """Yield all linked nodes, parents before children; safe while children are taken away below a node."""
+        self._order = None
         stack = [] if self.root is None else [self.root]
         while stack:
             node = stack.pop()
             yield node
             stack.extend(reversed(node.children))
 
+    def in_order(self) -> Sequence[Node]:
+        """List all linked nodes, parents before children, to look at; the list is kept until :meth:`top_down`."""
+        if self._order is None:
+            order = list(self.top_down())
+            self._order = order
+        return self._order
+
     def bottom_up(self) -> Iterator[Node]:
-        """Yield all linked nodes, children before parents."""
-        yield from reversed(list(self.top_down()))
+        """Yield all linked nodes, children before parents, to look at."""
+        return reversed(self.in_order())

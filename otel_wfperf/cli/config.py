@@ -27,7 +27,7 @@ schema  writes the JSON schema of the file, for editors
 
 examples:
   wfperf config check wfperf.yaml
-  OTEL_WFPERF_SIDECAR__LISTEN__GRPC=0.0.0.0:4317 wfperf config print
+  OTEL_WFPERF_SIDECAR__LISTEN__GRPC=127.0.0.1:5317 wfperf config print
   wfperf config schema > wfperf.schema.json
 
 Durations are written 500ms, 2s, 10m, 1h, 7d; sizes 64MiB, 10kB."""

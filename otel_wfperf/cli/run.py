@@ -102,7 +102,7 @@ def _sidecar(folder: Path) -> AbstractContextManager[RunningSidecar]:
         listen=ListenConfig(grpc=free, http=free, page=free),
         data_dir=folder,
         # The data does not outlive the run, so it need not survive a power failure.
-        log=LogConfig(fsync=False),
+        log=LogConfig(fsync="never"),
     )
     return embedded(config)
 

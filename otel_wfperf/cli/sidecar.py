@@ -23,14 +23,15 @@ class SidecarCommand:
     summary: ClassVar[str] = "receive OpenTelemetry data, analyse it continuously and show the findings"
     details: ClassVar[str] = """\
 Applications that send OTLP to its ports need no change. Options win over OTEL_WFPERF_* variables, which win over the
-file; wfperf config print shows the result. It ends on SIGINT or SIGTERM, after what it has received is analysed.
+file; wfperf config print shows the result. SIGHUP reads them again; when something is wrong, what was in effect stays.
+It ends on SIGINT or SIGTERM, after what it has received is analysed.
 
 examples:
   wfperf sidecar                                         OTLP on 127.0.0.1:4317 and :4318, page on http://127.0.0.1:4319
   wfperf sidecar --config wfperf.yaml
-  wfperf sidecar --grpc 0.0.0.0:4317 --page 127.0.0.1:0  0 takes any free port
+  wfperf sidecar --grpc 127.0.0.1:5317 --page 127.0.0.1:0  0 takes any free port
 
-Addresses are host:port."""
+Addresses are host:port; others than those of this machine need sidecar.security in the file."""
 
     def add_arguments(self, parser: Parser) -> None:
         """See Command."""
@@ -55,14 +56,18 @@ Addresses are host:port."""
 
     def run(self, arguments: argparse.Namespace) -> int:
         """See Command."""
-        config = _with_options(load(arguments.config, os.environ).sidecar, arguments)
+
+        def read() -> SidecarConfig:
+            return _with_options(load(arguments.config, os.environ).sidecar, arguments)
+
+        config = read()
         try:
             from otel_wfperf.sidecar.diagnostics import write_events  # noqa: PLC0415
             from otel_wfperf.sidecar.process import run_forever  # noqa: PLC0415 - comes with the sidecar extra
         except ModuleNotFoundError as error:
             raise MissingExtraError("wfperf sidecar", "sidecar") from error
         write_events(level=config.events.level, style=config.events.style)
-        run_forever(config, on_ready=_announce)
+        run_forever(config, on_ready=_announce, reread=read)
         return 0
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from otel_wfperf.config.secrets import SECRET_PROBLEM
 from otel_wfperf.config.section import key_of
 from otel_wfperf.config.sidecar import WfperfConfig, state_folder
 from otel_wfperf.errors import ConfigError
@@ -45,7 +46,11 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is not YAML: {error}") from error
+        # Not the whole message: it repeats the line, which may hold a secret.
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be read")
+        raise ConfigError(f"{path}: is not YAML{place}: {reason}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -65,7 +70,8 @@ def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[t
         try:
             value = json.loads(text) if text.lstrip()[:1] in {"[", "{"} else text
         except ValueError as error:
-            problems.append(f"{name}: {text!r}: is not JSON ({error}); write lists and mappings as JSON")
+            # Without the text, which may hold a secret.
+            problems.append(f"{name}: is not JSON ({error}); write lists and mappings as JSON")
             continue
         if not _put(values, path, value):
             problems.append(f"{name}: {'.'.join(path[:-1])} is not a mapping in the file")
@@ -99,7 +105,10 @@ def _problem(detail: Any, values: Mapping[str, Any], variables: Mapping[tuple[st
         detail["input"], Mapping
     ):  # about several of its keys together: the message names them
         return f"{key}: {message}"
-    return f"{key}: {_shown(location, _typed(values, detail))}: {message[:1].lower()}{message[1:]}"
+    # A header may be a credential, as every secret is: it is never repeated.
+    hidden = "headers" in location or detail["type"] == SECRET_PROBLEM
+    shown = "(hidden)" if hidden else _shown(_typed(values, detail))
+    return f"{key}: {shown}: {message[:1].lower()}{message[1:]}"
 
 
 def _typed(values: Any, detail: Any) -> object:
@@ -112,10 +121,7 @@ def _typed(values: Any, detail: Any) -> object:
     return values
 
 
-def _shown(location: tuple[str, ...], value: object) -> str:
-    # A header may be a credential: it is never repeated.
-    if "headers" in location:
-        return "(hidden)"
+def _shown(value: object) -> str:
     return repr(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
 
 

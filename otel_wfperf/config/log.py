@@ -1,7 +1,21 @@
 """Settings of the durable log."""
 
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator
+
 from otel_wfperf.config.section import Section
 from otel_wfperf.config.values import PositiveDuration, Size
+
+_OF_BOOLEANS: Final = {True: "always", False: "never", "true": "always", "false": "never"}
+
+
+def _words(value: object) -> object:
+    """Return the word for what was a boolean until 0.1."""
+    return _OF_BOOLEANS.get(value, value) if isinstance(value, bool | str) else value
+
+
+Fsync = Annotated[Literal["always", "interval", "never"], BeforeValidator(_words, json_schema_input_type=str | bool)]
 
 
 class LogConfig(Section):
@@ -17,9 +31,17 @@ class LogConfig(Section):
 
     Chosen: an outage over night loses nothing; older telemetry helps nobody.
     """
-    fsync: bool = True
-    """Force each commit to the disk, so that a power failure loses nothing acknowledged. `false` survives a crash of
-    the process, but not of the machine (default true).
+    fsync: Fsync = "always"
+    """When commits are forced to the disk: `always`, `interval` (every `fsync_interval`) or `never` (default always).
+
+    Every one survives the death of the process, also by SIGKILL. When the machine dies or loses power, `always` loses
+    nothing acknowledged, `interval` at most the last interval, `never` whatever the operating system had not written
+    yet, often 30 s; the file itself stays whole. `true` and `false` mean `always` and `never`.
 
     Chosen: one commit serves all requests that wait for it, which makes it affordable.
+    """
+    fsync_interval_s: PositiveDuration = 1.0
+    """How often `fsync: interval` forces the disk (default 1s).
+
+    Source: Redis `appendfsync everysec`, the same bargain.
     """

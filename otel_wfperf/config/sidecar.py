@@ -7,13 +7,16 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
+from otel_wfperf.config.alerts import AlertsConfig
 from otel_wfperf.config.assembly import AssemblyConfig
 from otel_wfperf.config.events import EventsConfig
 from otel_wfperf.config.exporters import ExporterConfig
+from otel_wfperf.config.limits import LimitsConfig
 from otel_wfperf.config.listen import ListenConfig
 from otel_wfperf.config.log import LogConfig
 from otel_wfperf.config.retention import RetentionConfig
 from otel_wfperf.config.section import Section
+from otel_wfperf.config.security import SecurityConfig
 from otel_wfperf.config.values import Duration, PositiveDuration, Size, is_own
 
 
@@ -28,6 +31,10 @@ class SidecarConfig(Section):
 
     listen: ListenConfig = ListenConfig()
     """Addresses."""
+    security: SecurityConfig = SecurityConfig()
+    """Who may talk to it."""
+    limits: LimitsConfig = LimitsConfig()
+    """How much one sender may ask."""
     events: EventsConfig = EventsConfig()
     """What is said about the sidecar itself."""
     data_dir: Path = Field(default_factory=lambda: state_folder(os.environ))
@@ -50,6 +57,8 @@ class SidecarConfig(Section):
     """Executions of a workflow that detectors compare (count)."""
     retention: RetentionConfig = RetentionConfig()
     """How long results are kept."""
+    alerts: AlertsConfig = AlertsConfig()
+    """What is an alert, and who is told."""
     exporters: tuple[ExporterConfig, ...] = ()
     """OTLP back ends to forward to."""
     annotate: bool = True
@@ -73,6 +82,21 @@ class SidecarConfig(Section):
                         f"exporter {exporter.name} would send to this sidecar itself: {exporter.endpoint} is "
                         f"sidecar.listen.{key}; let the back end or the sidecar listen on another port"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _holds_the_largest_request(self) -> Self:
+        if self.limits.in_flight_size_bytes < self.max_request_size_bytes:
+            raise ValueError(
+                f"limits.in_flight_size: {self.limits.in_flight_size_bytes}: is less than max_request_size: "
+                f"{self.max_request_size_bytes}; such a request could never be received"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_not_open_to_the_network(self) -> Self:
+        if exposures := tuple(self.security.exposures(self.listen)):
+            raise ValueError("; ".join(exposures))
         return self
 
 

@@ -5,7 +5,6 @@ child ``generate_content`` says the same again), ``execute_tool (merged)`` (a no
 them) and ``compact_events``. Model calls finish with "stop" even when they ask for tools.
 """
 
-from dataclasses import replace
 from typing import ClassVar, Final
 
 from otel_wfperf import semconv
@@ -13,6 +12,7 @@ from otel_wfperf.conventions import genai
 from otel_wfperf.conventions.attributes import text
 from otel_wfperf.conventions.wfperf import Wfperf
 from otel_wfperf.model import Attributes, Operation, OperationKind, Span
+from otel_wfperf.model.construction import changed
 
 _SCOPE: Final = "gcp.vertex.agent"
 _INVOCATION: Final = "invocation"
@@ -37,7 +37,7 @@ class Adk:
         kind = _kind(span)
         name = _name(span, kind)
         is_workflow = kind is OperationKind.WORKFLOW
-        return replace(
+        return changed(
             _SHARED.operation(span),
             kind=kind,
             name=name,

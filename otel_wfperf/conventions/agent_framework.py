@@ -5,13 +5,13 @@ message, and links to each ``message.send`` that it was given; ``edge_group.proc
 ``workflow.build`` is a trace of its own, and no run. Attributes of ours on these spans are read as on our own.
 """
 
-from dataclasses import replace
 from typing import ClassVar, Final
 
 from otel_wfperf import semconv
 from otel_wfperf.conventions.attributes import text
 from otel_wfperf.conventions.wfperf import Wfperf
 from otel_wfperf.model import Operation, OperationKind, Span, SpanKind
+from otel_wfperf.model.construction import changed
 
 SCOPE: Final = "agent_framework"
 _WFPERF: Final = Wfperf()
@@ -35,37 +35,37 @@ class AgentFramework:
 
     def operation(self, span: Span) -> Operation:
         """Say what a span of Agent Framework means."""
-        operation = replace(_WFPERF.operation(span), dialect=self.name)
+        operation = changed(_WFPERF.operation(span), dialect=self.name)
         if text(span.attributes, semconv.OPERATION_NAME) is not None:
             return _without_unknown(operation, span)
         step = span.name.partition(" ")[0]
         if step == _WORKFLOW:
             name = text(span.attributes, "workflow.name") or "workflow"
-            return replace(operation, kind=OperationKind.WORKFLOW, name=name, workflow=name)
+            return changed(operation, kind=OperationKind.WORKFLOW, name=name, workflow=name)
         if step == _EXECUTOR:
             name = text(span.attributes, "executor.id") or span.name.removeprefix(_EXECUTOR).strip() or _EXECUTOR
-            return replace(operation, kind=OperationKind.PHASE, name=name)
+            return changed(operation, kind=OperationKind.PHASE, name=name)
         if step == _EDGES:
             # Its span says internal, but it is a step of a message's way like the sending of it.
-            return replace(operation, kind=OperationKind.OTHER, name=span.name, span_kind=SpanKind.CONSUMER)
+            return changed(operation, kind=OperationKind.OTHER, name=span.name, span_kind=SpanKind.CONSUMER)
         kind = OperationKind.OTHER
         name = f"{step} {text(span.attributes, 'message.type') or ''}".strip() if step == _SENT else span.name
-        return replace(operation, kind=kind, name=name, setup=step == _BUILD)
+        return changed(operation, kind=kind, name=name, setup=step == _BUILD)
 
 
 def _without_unknown(operation: Operation, span: Span) -> Operation:
     """Leave out what stands for nothing: "unknown" for the id of a tool call or for a model, an id for a name."""
     attributes = span.attributes
     if text(attributes, semconv.TOOL_CALL_ID) == _UNKNOWN:
-        operation = replace(operation, requested=False)
+        operation = changed(operation, requested=False)
     if operation.model == _UNKNOWN:
         answered = text(attributes, semconv.RESPONSE_MODEL)
-        operation = replace(operation, model=answered)
+        operation = changed(operation, model=answered)
         if operation.kind is OperationKind.LLM:
-            operation = replace(operation, name=answered or span.name)
+            operation = changed(operation, name=answered or span.name)
     if operation.agent is not None and operation.agent == text(attributes, "gen_ai.agent.id"):
         # Agents without a name are given a new id each time that they are made.
-        operation = replace(operation, agent=None)
+        operation = changed(operation, agent=None)
         if operation.kind is OperationKind.AGENT:
-            operation = replace(operation, name=_NAMELESS, agent=_NAMELESS)
+            operation = changed(operation, name=_NAMELESS, agent=_NAMELESS)
     return operation

@@ -8,7 +8,6 @@ unless something is current. Names hold the UUID of the team, which is what its 
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import ClassVar, Final
 
 from otel_wfperf import semconv
@@ -16,6 +15,7 @@ from otel_wfperf.conventions.attributes import text
 from otel_wfperf.conventions.fields import span_fields
 from otel_wfperf.conventions.genai import GenAI
 from otel_wfperf.model import Operation, OperationKind, Span
+from otel_wfperf.model.construction import changed
 
 _GENAI: Final = GenAI()
 _SCOPES: Final = ("autogen ", "autogen-core")
@@ -52,7 +52,7 @@ class AutoGen:
             return _hop(span)
         found = _UUID.search(text(span.attributes, "gen_ai.agent.id") or "")
         operation = _GENAI.operation(span)
-        return replace(operation, dialect=self.name, conversation=found[1] if found else operation.conversation)
+        return changed(operation, dialect=self.name, conversation=found[1] if found else operation.conversation)
 
 
 def _hop(span: Span) -> Operation:

@@ -1,11 +1,11 @@
 """What the span processor of this project adds to spans of every dialect: CPU time, event-loop blocking, counts."""
 
-from dataclasses import replace
 from typing import Final
 
 from otel_wfperf import semconv
 from otel_wfperf.conventions.attributes import count, number
 from otel_wfperf.model import Attributes, Operation, ResourceUse
+from otel_wfperf.model.construction import changed
 
 _ADDED: Final = (semconv.CPU_TIME, semconv.LOOP_BLOCKED, semconv.SPANS_STARTED)
 
@@ -14,7 +14,7 @@ def with_figures(operation: Operation, attributes: Attributes) -> Operation:
     """Add what our processor wrote to a span that somebody else began; our own dialect has read it already."""
     if operation.dialect == "wfperf" or not any(name in attributes for name in _ADDED):
         return operation
-    return replace(
+    return changed(
         operation,
         resources=operation.resources or resources(attributes),
         spans_started=count(attributes, semconv.SPANS_STARTED),

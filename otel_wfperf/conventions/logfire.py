@@ -14,7 +14,6 @@ scope, Logfire can send a placeholder: see :func:`opened`.
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import ClassVar, Final
 
 from otel_wfperf import semconv
@@ -25,6 +24,7 @@ from otel_wfperf.conventions.fields import ContentFields, SpanFields, content_fi
 from otel_wfperf.conventions.requests import asks_for_tools
 from otel_wfperf.conventions.usage import usage_in
 from otel_wfperf.model import Operation, OperationKind, Span, SpanKind, StatusCode, TokenUsage
+from otel_wfperf.model.construction import changed
 
 _TYPE: Final = "logfire.span_type"
 _PENDING: Final = "pending_span"
@@ -100,7 +100,7 @@ def opened(placeholder: Span) -> Span | None:
     if placeholder.parent_id is None:
         return None
     parent = text(placeholder.attributes, _REAL_PARENT) or ""
-    return replace(
+    return changed(
         placeholder,
         span_id=placeholder.parent_id,
         parent_id=parent if _SPAN_ID.fullmatch(parent) else None,
@@ -164,7 +164,7 @@ def _tokens(span: Span, kind: OperationKind) -> TokenUsage | None:
     whole = usage_in(json_map(span.attributes, "gen_ai.usage.raw", "usage"))
     if plain is None or whole is None:
         return plain or whole
-    return replace(
+    return changed(
         plain,
         cache_read=plain.cache_read or min(whole.cache_read, plain.input),
         reasoning=plain.reasoning or min(whole.reasoning, plain.output),

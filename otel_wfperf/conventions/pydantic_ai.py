@@ -13,7 +13,6 @@ Spans of graphs come from Logfire and are read as Logfire's.
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import ClassVar, Final
 
 from otel_wfperf import semconv
@@ -21,6 +20,7 @@ from otel_wfperf.conventions import genai
 from otel_wfperf.conventions.attributes import count, number, text
 from otel_wfperf.conventions.wfperf import Wfperf
 from otel_wfperf.model import Attributes, Operation, OperationKind, Span, TokenUsage
+from otel_wfperf.model.construction import changed
 
 _SCOPE: Final = "pydantic-ai"
 _WAIT: Final = re.compile(r"waiting for (?P<resource>.+) concurrency")
@@ -64,7 +64,7 @@ class PydanticAI:
         shared = _SHARED.operation(span)
         kind, name = _subject(span, shared)
         is_call = kind is OperationKind.LLM
-        return replace(
+        return changed(
             shared,
             kind=kind,
             name=name,
@@ -81,7 +81,7 @@ class PydanticAI:
 
 def _wait(span: Span, resource: str) -> Operation:
     attributes = span.attributes
-    return replace(
+    return changed(
         _SHARED.operation(span),
         kind=OperationKind.WAIT,
         name=resource,
@@ -113,7 +113,7 @@ def _tokens(attributes: Attributes, kind: OperationKind, shared: TokenUsage | No
     reasoning = count(attributes, f"{prefix}.details.reasoning_tokens")
     if usage is None or usage.reasoning or not reasoning:
         return usage
-    return replace(usage, reasoning=min(reasoning, usage.output))
+    return changed(usage, reasoning=min(reasoning, usage.output))
 
 
 def _attempt(attributes: Attributes, shared: int | None) -> int | None:

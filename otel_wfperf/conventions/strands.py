@@ -6,7 +6,6 @@ the same object, which therefore says nothing about one run; the text of a faile
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import ClassVar, Final
 
 from otel_wfperf import semconv
@@ -17,6 +16,7 @@ from otel_wfperf.conventions.messages import parsed
 from otel_wfperf.conventions.requests import may_ask_for_tools
 from otel_wfperf.conventions.wfperf import Wfperf
 from otel_wfperf.model import Attributes, AttributeValue, Operation, OperationKind, Span
+from otel_wfperf.model.construction import changed
 
 _SCOPE: Final = "strands.telemetry.tracer"
 _RUNS: Final[Mapping[str, str]] = {"invoke_graph": "graph", "invoke_swarm": "swarm"}
@@ -52,7 +52,7 @@ class Strands:
         name = _name(span, kind, shared.name)
         is_workflow = kind is OperationKind.WORKFLOW
         is_captured = shared.input_hash is not None or shared.output_hash is not None
-        return replace(
+        return changed(
             shared,
             **ContentFields() if is_captured else _content(span, kind),
             kind=kind,
@@ -72,7 +72,7 @@ def _without_redacted(span: Span) -> Span:
     """Leave out what Strands, asked for it, wrote in the place of content: it is equal everywhere."""
     if _REDACTED not in span.attributes.values():
         return span
-    return replace(span, attributes={name: value for name, value in span.attributes.items() if value != _REDACTED})
+    return changed(span, attributes={name: value for name, value in span.attributes.items() if value != _REDACTED})
 
 
 def _name(span: Span, kind: OperationKind, shared: str) -> str:

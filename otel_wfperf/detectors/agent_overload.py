@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.queue_replay import waits_ns
 from otel_wfperf.analysis.service_time import service_time
 from otel_wfperf.analysis.statistics import median
 from otel_wfperf.analysis.summary import invocations_by_agent, total_tokens
-from otel_wfperf.analysis.timeline import busy_ns
+from otel_wfperf.analysis.timeline import busy_ns, in_flight_at_arrival
 from otel_wfperf.detectors.place import agent_of
 from otel_wfperf.detectors.queueing import (
     Knee,
@@ -29,6 +29,7 @@ from otel_wfperf.model import (
     Advice,
     Change,
     Confidence,
+    Execution,
     Finding,
     Operation,
     OperationKind,
@@ -37,7 +38,10 @@ from otel_wfperf.model import (
     Severity,
     Subject,
     SubjectKind,
+    TokenUsage,
 )
+
+_Item = TypeVar("_Item")
 
 # A person and a back-off are not capacity.
 _QUEUES = frozenset({"queue", "concurrency", "rate_limit", "lock"})
@@ -94,7 +98,7 @@ class AgentOverload:
         for subject, load in loads.items():
             if load.waits:
                 yield from self._from_waits(population, subject, load)
-            elif len(load.calls) >= self.min_clear_calls:
+            elif len(load.calls) >= self.min_clear_calls and any(in_flight_at_arrival(load.calls)):
                 yield from self._from_concurrency(population, subject, load)
 
     def _from_waits(self, population: Population, subject: Subject, load: _Load) -> Iterator[Finding]:
@@ -125,7 +129,7 @@ class AgentOverload:
         yield from draft.finding(self.name, population, changes)
 
     def _from_concurrency(self, population: Population, subject: Subject, load: _Load) -> Iterator[Finding]:
-        ratios = load.adjusted
+        ratios = _adjusted(load.calls, load.tokens)
         bend = knee(load.calls, ratios)
         few = len(load.calls) < self.min_calls
         least = self.min_clear_correlation if few else self.min_correlation
@@ -146,11 +150,11 @@ class AgentOverload:
 
 @dataclass(frozen=True, slots=True)
 class _Load:
-    """The calls of one agent over all runs, and what waited for it."""
+    """The calls of one agent over all runs with the tokens below each, and what waited for it."""
 
     calls: tuple[Operation, ...]
+    tokens: tuple[TokenUsage, ...]
     waits: tuple[Operation, ...]
-    adjusted: tuple[float, ...]
     inside: tuple[Operation, ...] = ()
 
     @property
@@ -179,32 +183,57 @@ class _Load:
         return max(sorted(totals), key=totals.__getitem__)
 
 
+@dataclass(frozen=True, slots=True)
+class _RunLoad:
+    """The calls of the agents of one run with the tokens below each, and what waited for them."""
+
+    calls: Mapping[Subject, Sequence[Operation]]
+    tokens: Mapping[Subject, Sequence[TokenUsage]]
+    waits: Mapping[Subject, Sequence[Operation]]
+
+
 def _loads(population: Population) -> Mapping[Subject, _Load]:
-    calls: dict[Subject, list[Operation]] = {}
-    sized: dict[Subject, list[Operation]] = {}
-    waits: dict[Subject, list[Operation]] = {}
-    for execution in population.executions:
-        for invocations in invocations_by_agent(execution).values():
-            for call in invocations:
-                subject = agent_of(call)
-                if subject is not None and call.ended and call.error is None:
-                    tokens = total_tokens([call, *execution.descendants(call.span_id)])
-                    calls.setdefault(subject, []).append(call)
-                    sized.setdefault(subject, []).append(dataclasses.replace(call, tokens=tokens))
-        for wait in execution.operations:
-            if wait.wait_kind in _QUEUES:
-                subject = agent_of(wait) or Subject(kind=SubjectKind.RESOURCE, name=wait.name)
-                waits.setdefault(subject, []).append(wait)
+    runs = [execution.once(_run_load) for execution in population.executions]
+    calls = _joined(run.calls for run in runs)
+    tokens = _joined(run.tokens for run in runs)
+    waits = _joined(run.waits for run in runs)
     served = _served(population, waits)
     return {
         subject: _Load(
             tuple(calls.get(subject, ())),
+            tuple(tokens.get(subject, ())),
             tuple(waits.get(subject, ())),
-            _adjusted(sized.get(subject, [])),
             tuple(served.get(subject, ())),
         )
         for subject in {**calls, **waits}
     }
+
+
+def _run_load(execution: Execution) -> _RunLoad:
+    calls: dict[Subject, list[Operation]] = {}
+    tokens: dict[Subject, list[TokenUsage]] = {}
+    waits: dict[Subject, list[Operation]] = {}
+    for invocations in invocations_by_agent(execution).values():
+        for call in invocations:
+            subject = agent_of(call)
+            if subject is not None and call.ended and call.error is None:
+                calls.setdefault(subject, []).append(call)
+                below = execution.descendants(call.span_id)
+                tokens.setdefault(subject, []).append(total_tokens([call, *below]))
+    for wait in execution.operations:
+        if wait.wait_kind in _QUEUES:
+            subject = agent_of(wait) or Subject(kind=SubjectKind.RESOURCE, name=wait.name)
+            waits.setdefault(subject, []).append(wait)
+    return _RunLoad(calls, tokens, waits)
+
+
+def _joined(runs: Iterable[Mapping[Subject, Sequence[_Item]]]) -> Mapping[Subject, list[_Item]]:
+    """Put together what belongs to the same subject, run by run."""
+    found: dict[Subject, list[_Item]] = {}
+    for run in runs:
+        for subject, items in run.items():
+            found.setdefault(subject, []).extend(items)
+    return found
 
 
 def _served(population: Population, waits: Mapping[Subject, Sequence[Operation]]) -> Mapping[Subject, list[Operation]]:
@@ -218,13 +247,14 @@ def _served(population: Population, waits: Mapping[Subject, Sequence[Operation]]
     return found
 
 
-def _adjusted(calls: Sequence[Operation]) -> tuple[float, ...]:
+def _adjusted(calls: Sequence[Operation], tokens: Sequence[TokenUsage]) -> Sequence[float]:
     """Return each duration over what its tokens need; over the median where there are too few to tell."""
-    expected = service_time(calls)
+    sized = [dataclasses.replace(call, tokens=used) for call, used in zip(calls, tokens, strict=True)]
+    expected = service_time(sized)
     if expected is None:
         middle = median([call.duration_ns for call in calls]) if calls else 1
-        return tuple(call.duration_ns / max(1.0, middle) for call in calls)
-    return tuple(expected.ratio(call) for call in calls)
+        return [call.duration_ns / max(1.0, middle) for call in calls]
+    return [expected.ratio(call) for call in sized]
 
 
 def _one_more_for_waits(load: _Load) -> tuple[int, Mapping[str, Sequence[Change]]]:

@@ -13,7 +13,7 @@ from otel_wfperf.analysis.statistics import median, spearman
 from otel_wfperf.detectors.fan_out import TOLERANCE_NS, FanOut, Scheduling, least_confidence
 from otel_wfperf.detectors.hindrance import Hindrance, hindrance
 from otel_wfperf.detectors.rescheduling import with_capacity
-from otel_wfperf.detectors.scheduled_together import by_subject, fan_outs, group_evidence
+from otel_wfperf.detectors.scheduled_together import by_subject, group_evidence
 from otel_wfperf.detectors.severity import MIN_RUNS, Impact, at_most, examples, replayed
 from otel_wfperf.model import Change, Confidence, Finding, Severity, Subject
 
@@ -56,12 +56,12 @@ class CappedConcurrency:
 
     def detect(self, population: Population) -> Iterator[Finding]:
         """Yield one finding for each group of names."""
-        for subject, found in by_subject(population.once(fan_outs)).items():
+        for subject, found in population.once(by_subject).items():
             cases = [each for each in found if self.is_capped(each)]
             changes: dict[str, list[Change]] = {}
             for case in cases:
                 changed = with_capacity(case, now=case.peak, then=_places_then(case))
-                changes.setdefault(case.execution.trace_id, []).extend(changed)
+                changes.setdefault(case.trace_id, []).extend(changed)
             impact = replayed(population, changes) if cases else None
             if impact is not None:
                 yield _finding(self.name, population, subject, cases=cases, impact=impact)

@@ -84,11 +84,11 @@ class ContextBloat:
         """Yield one finding for each agent; for each phase where no agents are known."""
         conversations: dict[Subject, list[_Conversation]] = {}
         for execution in population.executions:
-            for conversation in _conversations(execution, population.workflow):
+            for conversation in execution.once(_conversations, self):
                 conversations.setdefault(conversation.subject, []).append(conversation)
         for subject, found in conversations.items():
-            bloated = [each for each in found if self._is_bloated(each)]
-            growing = [each for each in found if self._is_growing(each)]
+            bloated = [each for each in found if each.builds_up and self._is_bloated(each)]
+            growing = [each for each in found if each.builds_up and self._is_growing(each)]
             # Half of the runs at least: a single long conversation is not how the agent works.
             known = subject.kind is not SubjectKind.WORKFLOW
             if 2 * len(bloated) >= len(found):
@@ -97,8 +97,6 @@ class ContextBloat:
                 yield self._finding(population, subject, growing, limit=Severity.LOW)
 
     def _is_bloated(self, conversation: _Conversation) -> bool:
-        if not self._builds_up(conversation):
-            return False
         grows = conversation.growth >= self.min_total_growth and conversation.last >= self.min_last_tokens
         steeply = conversation.growth_per_five >= self.min_growth_per_five
         resends = (
@@ -111,19 +109,16 @@ class ContextBloat:
         return (grows and steeply) or resends or fills
 
     def _is_growing(self, conversation: _Conversation) -> bool:
-        return (
-            self._builds_up(conversation)
-            and conversation.growth >= self.early_growth
-            and conversation.last >= self.early_last_tokens
-        )
+        return conversation.growth >= self.early_growth and conversation.last >= self.early_last_tokens
 
-    def _builds_up(self, conversation: _Conversation) -> bool:
+    def builds_up(self, conversation: _Conversation) -> bool:
+        """Tell whether each call of a conversation says again what the one before said, and more."""
         return (
             len(conversation.calls) >= self.min_calls
             and conversation.is_sequential
-            and conversation.is_one
             and conversation.growing_ratio >= self.min_growing_ratio
             and conversation.cached_ratio < self.max_cached_ratio
+            and conversation.is_one
         )
 
     def _finding(
@@ -146,7 +141,7 @@ class ContextBloat:
             confidence=Confidence.OBSERVED,
             workflow=population.workflow,
             subject=subject,
-            trace_ids=impact.trace_ids if impact else tuple(each.execution.trace_id for each in found[-100:]),
+            trace_ids=impact.trace_ids if impact else tuple(each.trace_id for each in found[-100:]),
             span_ids=examples(max(each.calls, key=_input) for each in found),
             summary=(
                 f"The prompt of {subject.name!r} is {many}: from {first:,} to {last:,} tokens in {calls} calls, "
@@ -169,9 +164,10 @@ class ContextBloat:
 class _Conversation:
     """The model calls of one agent in one run, in order."""
 
-    execution: Execution
+    trace_id: str
     subject: Subject
     calls: tuple[Operation, ...]
+    builds_up: bool = False
 
     @property
     def first(self) -> int:
@@ -232,14 +228,14 @@ class _Conversation:
             yield Shorten(frozenset({later.span_id}), by_ns)
 
 
-def _conversations(execution: Execution, workflow: str) -> Iterator[_Conversation]:
+def _conversations(execution: Execution, rule: ContextBloat) -> Sequence[_Conversation]:
     found: dict[tuple[Subject, str | None], list[Operation]] = {}
     for call in execution.of_kind(OperationKind.LLM):
         if call.error is None and _input(call) > 0:
-            subject = agent_of(call) or Subject(kind=SubjectKind.WORKFLOW, name=workflow)
+            subject = agent_of(call) or Subject(kind=SubjectKind.WORKFLOW, name=execution.workflow)
             found.setdefault((subject, call.conversation), []).append(call)
-    for (subject, _), calls in found.items():
-        yield _Conversation(execution, subject, tuple(calls))
+    conversations = (_Conversation(execution.trace_id, subject, tuple(calls)) for (subject, _), calls in found.items())
+    return [replace(each, builds_up=rule.builds_up(each)) for each in conversations]
 
 
 def _repeats(earlier: Operation, later: Operation) -> bool:
@@ -296,7 +292,7 @@ def _around(calls: Sequence[Operation], expected: ServiceTime) -> tuple[ServiceT
 def _changes(found: Sequence[_Conversation], expected: ServiceTime) -> Mapping[str, Sequence[Change]]:
     changes: dict[str, list[Change]] = {}
     for each in found:
-        changes.setdefault(each.execution.trace_id, []).extend(each.changes(expected))
+        changes.setdefault(each.trace_id, []).extend(each.changes(expected))
     return changes
 
 
@@ -314,7 +310,7 @@ def _evidence(population: Population, found: Sequence[_Conversation]) -> dict[st
         "resent_ratio": round(median([each.resent_ratio for each in found]), 4),
         "cached_ratio": round(median([each.cached_ratio for each in found]), 4),
         "runs": len(population.executions),
-        "runs_affected": len({each.execution.trace_id for each in found}),
+        "runs_affected": len({each.trace_id for each in found}),
     }
 
 

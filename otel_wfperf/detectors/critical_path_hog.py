@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from otel_wfperf.analysis.critical_path import critical_path
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.service_time import ServiceTime, service_time
 from otel_wfperf.analysis.statistics import median
@@ -78,7 +79,7 @@ class CriticalPathHog:
     def detect(self, population: Population) -> Iterator[Finding]:
         """Yield at most one finding: two phases cannot both be out of proportion."""
         level = _level(population)
-        runs = [_Run.of(execution, population, level) for execution in population.executions]
+        runs = [_Run(execution, *execution.once(_parts, level)) for execution in population.executions]
         names = sorted({name for run in runs for name in run.parts})
         few = len(runs) < MIN_RUNS
         for name in names:
@@ -201,25 +202,6 @@ class _Run:
     total_ns: int
     parts: Mapping[str, _Part]
 
-    @classmethod
-    def of(cls, execution: Execution, population: Population, level: OperationKind) -> _Run:
-        path = population.path(execution)
-        parts: dict[str, _Part] = {}
-        human_ns = 0
-        for operation, owner, is_human in _owned(execution, level):
-            path_ns = path.exclusive_ns(operation.span_id)
-            if is_human:
-                human_ns += path_ns
-            if is_human or owner is None:
-                continue
-            part = parts.setdefault(owner.name, _Part())
-            part.path_ns += path_ns
-            if operation is owner:
-                part.owners.append(operation)
-            if operation.kind in CALLS and operation.span_id in path.span_ids:
-                part.calls.append(operation)
-        return cls(execution, max(1, execution.duration_ns - human_ns), parts)
-
     def share(self, name: str) -> float:
         part = self.parts.get(name)
         return part.path_ns / self.total_ns if part else 0.0
@@ -258,6 +240,28 @@ class _Run:
             elif is_within and each.span_id not in hog and _is_at(each, level):
                 as_before.add(each.span_id)
         return [Scale(frozenset(faster), 0.5), Scale(frozenset(as_before), 2.0)]
+
+
+def _parts(execution: Execution, level: OperationKind) -> tuple[int, Mapping[str, _Part]]:
+    """Divide the path of a run; return its length too, without the time in which a person is awaited (nanoseconds)."""
+    path = execution.once(critical_path)
+    parts: dict[str, _Part] = {}
+    human_ns = 0
+    for operation, owner, is_human in _owned(execution, level):
+        path_ns = path.exclusive_ns(operation.span_id)
+        if is_human:
+            human_ns += path_ns
+        if is_human or owner is None:
+            continue
+        part = parts.get(owner.name)
+        if part is None:
+            part = parts[owner.name] = _Part()
+        part.path_ns += path_ns
+        if operation is owner:
+            part.owners.append(operation)
+        if operation.kind in CALLS and operation.span_id in path.span_ids:
+            part.calls.append(operation)
+    return max(1, execution.duration_ns - human_ns), parts
 
 
 def _owned(execution: Execution, level: OperationKind) -> Iterator[tuple[Operation, Operation | None, bool]]:

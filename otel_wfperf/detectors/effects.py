@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 # Chosen: verbs of HTTP methods, databases, files, browsers, shells and commerce that leave a trace behind. A name
@@ -82,5 +83,6 @@ def _nouns(name: str) -> frozenset[str]:
     return frozenset(word.removesuffix("s") for word in words if word)
 
 
-def _words(name: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(name)]
+@lru_cache(maxsize=4096)
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(word.lower() for word in _WORD.findall(name))

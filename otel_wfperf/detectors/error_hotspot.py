@@ -46,7 +46,7 @@ class ErrorHotspot:
         """Yield one finding for each call or step."""
         spots: dict[Subject, _Spot] = {}
         for execution in population.executions:
-            for failure in failures(execution, recovered=made_good(population.requests[execution.trace_id])):
+            for failure in failures(execution, recovered=made_good(population.retried[execution.trace_id])):
                 spots.setdefault(subject_of(failure.step), _Spot()).add(execution, failure)
         if not spots:
             return

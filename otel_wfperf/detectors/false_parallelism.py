@@ -11,7 +11,7 @@ from otel_wfperf.analysis.statistics import median
 from otel_wfperf.detectors.fan_out import FanOut, least_confidence
 from otel_wfperf.detectors.hindrance import hindrance, needs_result
 from otel_wfperf.detectors.rescheduling import with_capacity
-from otel_wfperf.detectors.scheduled_together import by_subject, fan_outs, group_evidence
+from otel_wfperf.detectors.scheduled_together import by_subject, group_evidence
 from otel_wfperf.detectors.severity import MIN_RUNS, Impact, at_most, examples, replayed
 from otel_wfperf.model import Change, Confidence, Finding, Severity, Subject
 
@@ -58,14 +58,14 @@ class FalseParallelism:
 
     def detect(self, population: Population) -> Iterator[Finding]:
         """Yield one finding for each group of names."""
-        for subject, found in by_subject(population.once(fan_outs)).items():
+        for subject, found in population.once(by_subject).items():
             cases = [each for each in found if self.is_serialised(each)]
             if not self._is_enough(cases) or len(cases) < self.min_share * len(found):
                 continue
             changes: dict[str, list[Change]] = {}
             for case in cases:
                 changed = with_capacity(case, now=1, then=len(case.branches))
-                changes.setdefault(case.execution.trace_id, []).extend(changed)
+                changes.setdefault(case.trace_id, []).extend(changed)
             impact = replayed(population, changes)
             if impact is not None:
                 yield _finding(self.name, population, subject, cases=cases, impact=impact)
@@ -82,7 +82,7 @@ class FalseParallelism:
         return fan_out.scheduling.is_declared or not needs_result(fan_out)
 
     def _is_enough(self, cases: Sequence[FanOut]) -> bool:
-        runs = {case.execution.trace_id for case in cases}
+        runs = {case.trace_id for case in cases}
         return len(runs) >= self.min_runs_of_two or (bool(cases) and median(_widths(cases)) >= self.min_branches)
 
 

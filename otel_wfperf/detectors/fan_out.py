@@ -7,7 +7,7 @@ own code holds the event loop; waits are never busy time, and neither is time in
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -15,7 +15,7 @@ from typing import Final
 
 from otel_wfperf.analysis.spells import Spell, difference, intersection, joined, levels, total_ns
 from otel_wfperf.detectors.place import subject_of
-from otel_wfperf.model import Confidence, Execution, Operation, Subject
+from otel_wfperf.model import Confidence, Operation, Subject
 
 # Chosen: what handing a slot over takes on a busy machine, and the clocks of several processes; detectors.md.
 TOLERANCE_NS: Final = 20_000_000
@@ -101,11 +101,14 @@ class FanOut:
     """Branches of one parent that were scheduled together.
 
     Attributes:
+        trace_id: The run that they are part of.
+        children: What is directly below each operation of the run, by span id.
         branches: In the order in which they first were busy; at least two.
         overlaps: Whether all were under way, or waiting to be, before the first of them ended.
     """
 
-    execution: Execution
+    trace_id: str
+    children: Mapping[str, tuple[Operation, ...]] = field(repr=False, compare=False)
     parent: Operation
     scheduling: Scheduling
     branches: tuple[Branch, ...]
@@ -168,6 +171,11 @@ class FanOut:
         return max(branch.busy_ns for branch in self.branches)
 
     @property
+    def is_mere_pair(self) -> bool:
+        """Whether it is two branches that merely overlap."""
+        return len(self.branches) == 2 and self.scheduling is Scheduling.OVERLAP
+
+    @cached_property
     def subject(self) -> Subject:
         """The group as the subject of a finding."""
         return Subject(kind=subject_of(self.branches[0].step).kind, name=_title(self.names))

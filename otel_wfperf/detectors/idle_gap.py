@@ -10,6 +10,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import ClassVar, Final
 
+from otel_wfperf.analysis.critical_path import critical_path
 from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.spells import Spell, intersection, joined, total_ns
 from otel_wfperf.analysis.statistics import median
@@ -97,21 +98,10 @@ class IdleGap:
 
     def _idle_steps(self, population: Population, execution: Execution) -> Mapping[Subject, _Idle]:
         """Find the steps of one run that are idle for long enough, all of their invocations together."""
-        path = population.path(execution)
         floor_ns = max(self.min_gap_ns, self.min_gap_ratio * execution.duration_ns)
-        own_ns: dict[Subject, int] = {}
-        owners: dict[Subject, list[Operation]] = {}
-        for operation in execution.of_kind(*_OWNERS):
-            exclusive_ns = path.exclusive_ns(operation.span_id)
-            if exclusive_ns > 0 and operation.ended and not operation.synthetic:
-                subject = subject_of(operation)
-                own_ns[subject] = own_ns.get(subject, 0) + exclusive_ns
-                owners.setdefault(subject, []).append(operation)
-        long = {
-            each.span_id: subject for subject, found in owners.items() if own_ns[subject] >= floor_ns for each in found
-        }
+        long = execution.once(_long_steps, floor_ns)
         sections: dict[str, list[tuple[int, int]]] = {}
-        for section in path.sections if long else ():
+        for section in population.path(execution).sections if long else ():
             if section.span_id in long:
                 sections.setdefault(section.span_id, []).append((section.start_ns, section.end_ns))
         result: dict[Subject, _Idle] = {}
@@ -237,6 +227,20 @@ class _Idle:
                 yield Shorten(frozenset({gap.owner.span_id}), gap.duration_ns)
             else:
                 yield Move(gap.following.span_id, gap.start_ns - gap.owner.start_ns)
+
+
+def _long_steps(execution: Execution, least_ns: float) -> Mapping[str, Subject]:
+    """Return the span ids of the steps that themselves, all invocations together, hold the path for so long."""
+    path = execution.once(critical_path)
+    own_ns: dict[Subject, int] = {}
+    owners: dict[Subject, list[Operation]] = {}
+    for operation in execution.of_kind(*_OWNERS):
+        exclusive_ns = path.exclusive_ns(operation.span_id)
+        if exclusive_ns > 0 and operation.ended and not operation.synthetic:
+            subject = subject_of(operation)
+            own_ns[subject] = own_ns.get(subject, 0) + exclusive_ns
+            owners.setdefault(subject, []).append(operation)
+    return {each.span_id: subject for subject, found in owners.items() if own_ns[subject] >= least_ns for each in found}
 
 
 def _gaps(execution: Execution, owner: Operation, sections: Sequence[tuple[int, int]]) -> Iterator[_Gap]:

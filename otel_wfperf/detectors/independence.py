@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
 from otel_wfperf.analysis.fragments import FragmentClass, of_class, produced, shares_content
-from otel_wfperf.analysis.population import Population
 from otel_wfperf.analysis.waiting import overlap_tolerance_ns
 from otel_wfperf.detectors.effects import changes_state, decides
 from otel_wfperf.detectors.series import Unit
@@ -48,53 +48,34 @@ _CONFIDENCE: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Orders:
-    """In how many runs pairs of siblings appeared, and in how many out of order or at once.
+    """In which order pairs of siblings appeared in some runs; each pair is looked at once."""
 
-    Also when each fragment of a run was last passed on, found out once for all of its pairs.
-    """
-
-    seen: Mapping[frozenset[str], int]
-    varied: Mapping[frozenset[str], int]
-    _latest_ns: dict[str, Mapping[int, int]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, population: Population) -> Orders:
-        """Count over all runs; siblings are steps of one parent."""
-        seen: dict[frozenset[str], int] = {}
-        forward: dict[tuple[str, str], int] = {}
-        overlapped: dict[frozenset[str], int] = {}
-        for execution in population.executions:
-            for first, second in _distinct_pairs(execution):
-                pair = frozenset({first.name, second.name})
-                seen[pair] = seen.get(pair, 0) + 1
-                if _ran_together(first, second):
-                    overlapped[pair] = overlapped.get(pair, 0) + 1
-                else:
-                    forward[first.name, second.name] = forward.get((first.name, second.name), 0) + 1
-        varied = {}
-        for pair in seen:
-            first_name, second_name = sorted(pair)
-            reversed_runs = min(forward.get((first_name, second_name), 0), forward.get((second_name, first_name), 0))
-            varied[pair] = overlapped.get(pair, 0) + reversed_runs
-        return cls(seen, varied)
+    executions: Sequence[Execution]
+    _known: dict[frozenset[str], bool] = field(default_factory=dict)
 
     def vary(self, first: str, second: str) -> bool:
         """Tell whether the order of two steps changed often enough to be free."""
         pair = frozenset({first, second})
-        return self.seen.get(pair, 0) >= _MIN_RUNS_OF_PAIR and self.varied.get(pair, 0) >= _MIN_RUNS_VARIED
+        if pair not in self._known:
+            self._known[pair] = first != second and self._vary(first, second)
+        return self._known[pair]
 
-    def is_used_later(self, execution: Execution, result: frozenset[int], moment_ns: int) -> bool:
-        """Tell whether some of a result turns up in an input from a moment on, or in the result of the run."""
-        latest_ns = self._latest_ns.get(execution.trace_id)
-        if latest_ns is None:
-            # Operations come in order of start: the last one stays.
-            latest_ns = {each: call.start_ns for call in execution.operations for each in call.input_fragments}
-            self._latest_ns[execution.trace_id] = latest_ns
-        if not result.isdisjoint(execution.root.output_fragments):
-            return True
-        return any(latest_ns.get(each, moment_ns - 1) >= moment_ns for each in result)
+    def _vary(self, first: str, second: str) -> bool:
+        """Count how often they appeared, how often at once, and how often the other way round."""
+        seen = overlapped = in_order = 0
+        for execution in self.executions:
+            steps = execution.once(_single_steps)
+            ours, theirs = steps.get(first, {}), steps.get(second, {})
+            for parent_id in ours.keys() & theirs.keys():
+                seen += 1
+                if _ran_together(ours[parent_id], theirs[parent_id]):
+                    overlapped += 1
+                else:
+                    in_order += _place(ours[parent_id]) < _place(theirs[parent_id])
+        varied = overlapped + min(in_order, seen - overlapped - in_order)
+        return seen >= _MIN_RUNS_OF_PAIR and varied >= _MIN_RUNS_VARIED
 
 
 def judge(execution: Execution, first: Unit, second: Unit, *, siblings: Sequence[Unit], orders: Orders) -> Verdict:
@@ -105,10 +86,10 @@ def judge(execution: Execution, first: Unit, second: Unit, *, siblings: Sequence
     """
     if second.depends_on is not None:
         return Verdict.DEPENDENT if first.name in _predecessors(second, siblings) else Verdict.DECLARED
-    hidden = decides(first.name) or any(_has_effects(execution, unit) for unit in (first, second))
+    hidden = decides(first.name) or any(execution.once(_has_effects, unit) for unit in (first, second))
     if hidden:
         return Verdict.DEPENDENT
-    used = _uses(execution, first, second, orders)
+    used = execution.once(_uses, first, second)
     if used is not None:
         return Verdict.DEPENDENT if used else Verdict.CONTENT
     return Verdict.ORDER if orders.vary(first.name, second.name) else Verdict.UNKNOWN
@@ -146,7 +127,7 @@ def _predecessors(unit: Unit, siblings: Sequence[Unit]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _uses(execution: Execution, first: Unit, second: Unit, orders: Orders) -> bool | None:
+def _uses(execution: Execution, first: Unit, second: Unit) -> bool | None:
     """Tell whether the second was given, or passed on, something that the first produced; None: cannot tell.
 
     Absence counts only where presence would show: what the first produced must turn up in some later input or in
@@ -165,7 +146,22 @@ def _uses(execution: Execution, first: Unit, second: Unit, orders: Orders) -> bo
         return shared
     if _is_partly_unread(_calls(execution, second)):
         return None
-    return False if orders.is_used_later(execution, result, second.end_ns) else None
+    return False if _is_used_later(execution, result, second.end_ns) else None
+
+
+def _is_used_later(execution: Execution, result: frozenset[int], moment_ns: int) -> bool:
+    """Tell whether some of a result turns up in an input from a moment on, or in the result of the run."""
+    if not result.isdisjoint(execution.root.output_fragments):
+        return True
+    last_given_ns = execution.once(_last_given_ns)
+    return any(last_given_ns.get(each, moment_ns - 1) >= moment_ns for each in result)
+
+
+def _last_given_ns(execution: Execution) -> Mapping[int, int]:
+    """Return when each fragment of a result was given to a call last (nanoseconds since the Unix epoch)."""
+    results = _union(each.output_fragments for each in execution.operations)
+    # Operations come in order of start: the last one stays.
+    return {each: call.start_ns for call in execution.operations for each in call.input_fragments & results}
 
 
 def _produced(execution: Execution, unit: Unit) -> frozenset[int]:
@@ -207,10 +203,17 @@ def _ran_together(first: Operation, second: Operation) -> bool:
     return both_ns > overlap_tolerance_ns(shorter)
 
 
-def _distinct_pairs(execution: Execution) -> Iterable[tuple[Operation, Operation]]:
-    """Yield the pairs of siblings that each occur once below their parent, in order of start."""
-    for siblings in execution.children_by_id.values():
+def _single_steps(execution: Execution) -> Mapping[str, Mapping[str, Operation]]:
+    """Return the steps that occur once below their parent, by name and id of the parent."""
+    found: dict[str, dict[str, Operation]] = {}
+    for parent_id, siblings in execution.children_by_id.items():
         steps = [each for each in siblings if each.kind in (OperationKind.PHASE, OperationKind.AGENT)]
-        names = [each.name for each in steps]
-        once = [each for each in steps if names.count(each.name) == 1]
-        yield from ((first, second) for at, first in enumerate(once) for second in once[at + 1 :])
+        names = Counter(each.name for each in steps)
+        for each in steps:
+            if names[each.name] == 1:
+                found.setdefault(each.name, {})[parent_id] = each
+    return found
+
+
+def _place(operation: Operation) -> tuple[int, int, str]:
+    return operation.start_ns, -operation.end_ns, operation.span_id

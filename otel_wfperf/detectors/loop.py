@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -75,7 +76,7 @@ class Loop:
     def rounds(self, execution: Execution) -> Iterator[_Round]:
         """Yield what goes round in one run, whatever time it takes."""
         taken: set[str] = set()
-        for scope, steps in _sequences(execution).items():
+        for scope, steps in execution.once(_repetitive, self.min_turns):
             for each in self._cycles(execution, execution.by_id[scope], steps):
                 taken.update(step.span_id for step in each.steps)
                 yield each
@@ -84,8 +85,6 @@ class Loop:
                 yield each
 
     def _cycles(self, execution: Execution, scope: Operation, steps: Sequence[Operation]) -> Iterator[_Round]:
-        if len(steps) < self.min_turns:
-            return
         marks = [_mark(step) for step in steps]
         at = 0
         while at < len(steps):
@@ -226,6 +225,16 @@ def _sequences(execution: Execution) -> dict[str, list[Operation]]:
     for steps in found.values():
         steps.sort(key=lambda each: (each.start_ns, each.span_id))
     return {scope: steps for scope, steps in found.items() if _is_serial(steps)}
+
+
+def _repetitive(execution: Execution, min_turns: int) -> Sequence[tuple[str, list[Operation]]]:
+    """Return the sequences in which anything brings nothing new for so many turns, next to each other or not."""
+    found = []
+    for scope, steps in _sequences(execution).items():
+        marks = Counter(mark for step in steps if (mark := _mark(step)) is not None) if len(steps) >= min_turns else {}
+        if max(marks.values(), default=0) >= min_turns:
+            found.append((scope, steps))
+    return found
 
 
 def _is_serial(steps: Sequence[Operation]) -> bool:

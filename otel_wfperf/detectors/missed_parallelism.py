@@ -68,7 +68,7 @@ class MissedParallelism:
 
     def detect(self, population: Population) -> Iterator[Finding]:
         """Yield one finding for each series of names."""
-        orders = Orders.of(population)
+        orders = Orders(population.executions)
         found: dict[Subject, list[_Series]] = {}
         for execution in population.executions:
             for series in self._series_of(execution, orders):
@@ -86,26 +86,15 @@ class MissedParallelism:
         return saving_ns >= min(self.min_saving_ns, self.min_saving_ratio * population.median_duration_ns)
 
     def _series_of(self, execution: Execution, orders: Orders) -> Iterator[_Series]:
-        of_turns = list(self._turns(execution, orders))
+        of_turns: list[_Series] = []
+        for turn in execution.once(_turns):
+            of_turns += self._calls_in_series(execution, turn.calls, turn.parent, orders)
         yield from of_turns
         known = {member.span_id for series in of_turns for unit in series.units for member in unit.members}
-        for group in siblings(execution):
+        for group in execution.once(_in_series, self):
             for series in self._groups(execution, group, orders):
                 if known.isdisjoint(member.span_id for unit in series.units for member in unit.members):
                     yield series
-
-    def _turns(self, execution: Execution, orders: Orders) -> Iterator[_Series]:
-        """Find the tool calls of one model turn that ran in series."""
-        turns: dict[str, list[Operation]] = {}
-        for tool in execution.of_kind(OperationKind.TOOL):
-            if tool.turn is not None and tool.error is None:
-                turns.setdefault(tool.turn, []).append(tool)
-        for tools in turns.values():
-            placed = _lift(execution, tools)
-            overlaps = any(first.end_ns > second.start_ns for first, second in pairwise(tools))
-            if placed is not None and not overlaps and not _thinks_between(execution, tools):
-                calls = [Unit((tool,), (member,)) for tool, member in zip(tools, placed[1], strict=True)]
-                yield from self._calls_in_series(execution, calls, placed[0], orders)
 
     def _calls_in_series(
         self, execution: Execution, calls: Sequence[Unit], parent: Operation, orders: Orders
@@ -132,6 +121,17 @@ class MissedParallelism:
                 verdicts += judged
         yield from _Series.of(execution, parent, units, verdicts)
 
+    def may_hold_series(self, group: Siblings) -> bool:
+        """Tell whether any two steps of one parent ran in series, whatever they depend on."""
+        serial = [unit for unit in group.units if self._counts(group, unit)]
+        return any(
+            first.kind is second.kind and self._follows([first], second) and not group.is_broken(first, second)
+            for first, second in pairwise(serial)
+        )
+
+    def _counts(self, group: Siblings, unit: Unit) -> bool:
+        return group.is_serial(unit) and unit.duration_ns >= self.min_step_ns
+
     def _groups(self, execution: Execution, group: Siblings, orders: Orders) -> Iterator[_Series]:
         """Find the steps of one parent that ran in series, each independent of all before it in the series."""
         series: list[Unit] = []
@@ -144,7 +144,7 @@ class MissedParallelism:
             if not fits or Verdict.DEPENDENT in judged:
                 yield from self._believable(execution, group, series, verdicts)
                 series, verdicts, judged = [], [], []
-            if group.is_serial(unit) and unit.duration_ns >= self.min_step_ns:
+            if self._counts(group, unit):
                 series.append(unit)
                 verdicts += judged
         yield from self._believable(execution, group, series, verdicts)
@@ -195,6 +195,33 @@ class _Series:
     def confidence(self) -> Confidence:
         """That of the weakest link."""
         return max((each.confidence for each in self.verdicts), key=tuple(Confidence).index)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """The tool calls of one model turn that ran in series, below their nearest common parent."""
+
+    parent: Operation
+    calls: tuple[Unit, ...]
+
+
+def _turns(execution: Execution) -> Sequence[_Turn]:
+    turns: dict[str, list[Operation]] = {}
+    for tool in execution.of_kind(OperationKind.TOOL):
+        if tool.turn is not None and tool.error is None:
+            turns.setdefault(tool.turn, []).append(tool)
+    found = []
+    for tools in turns.values():
+        placed = _lift(execution, tools)
+        overlaps = any(first.end_ns > second.start_ns for first, second in pairwise(tools))
+        if placed is not None and not overlaps and not _thinks_between(execution, tools):
+            calls = (Unit((tool,), (member,)) for tool, member in zip(tools, placed[1], strict=True))
+            found.append(_Turn(placed[0], tuple(calls)))
+    return found
+
+
+def _in_series(execution: Execution, rule: MissedParallelism) -> Sequence[Siblings]:
+    return [group for group in siblings(execution) if rule.may_hold_series(group)]
 
 
 def _judged(execution: Execution, first: Unit, second: Unit, *, group: Siblings, orders: Orders) -> Verdict:

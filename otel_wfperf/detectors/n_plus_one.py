@@ -61,8 +61,8 @@ class NPlusOne:
         """Yield one finding for each target."""
         found: dict[Subject, list[_Series]] = {}
         for execution in population.executions:
-            for series in self._series(execution):
-                found.setdefault(subject_of(series.calls[0]), []).append(series)
+            for calls in execution.once(_in_a_row, self):
+                found.setdefault(subject_of(calls[0]), []).append(_Series(execution, calls))
         for subject, all_series in found.items():
             changes: dict[str, list[Change]] = {}
             for series in all_series:
@@ -75,18 +75,12 @@ class NPlusOne:
                 impact = dataclasses.replace(impact, saving=widened(impact.saving, guess_s / 1e9))
                 yield _finding(self.name, population, subject, all_series=all_series, impact=impact)
 
-    def _series(self, execution: Execution) -> Iterator[_Series]:
-        for parent_id, children in execution.children_by_id.items():
-            if len(children) < self.min_calls:
-                continue
-            parent = execution.by_id[parent_id]
-            for calls in _one_by_one(children, overlap_tolerance_ns(parent)):
-                if self._is_series(execution, calls):
-                    yield _Series(execution, tuple(calls))
-
-    def _is_series(self, execution: Execution, calls: Sequence[Operation]) -> bool:
+    def is_series(self, execution: Execution, calls: Sequence[Operation]) -> bool:
+        """Tell whether calls of one target are enough, take enough time, and have different inputs."""
+        if len(calls) < self.min_calls:
+            return False
         total_ns = sum(call.duration_ns for call in calls)
-        if len(calls) < self.min_calls or total_ns < max(self.min_total_ns, self.min_ratio * execution.duration_ns):
+        if total_ns < max(self.min_total_ns, self.min_ratio * execution.duration_ns):
             return False
         inputs = [call.input_hash for call in calls if call.input_hash is not None]
         return len(set(inputs)) >= self.min_distinct_ratio * len(inputs)
@@ -124,6 +118,15 @@ class _Series:
         if batch_ns >= self.total_ns or not first.duration_ns:
             return ()
         return Replace(frozenset({first.span_id}), batch_ns), Remove(frozenset(each.span_id for each in others))
+
+
+def _in_a_row(execution: Execution, rule: NPlusOne) -> Sequence[tuple[Operation, ...]]:
+    found = []
+    for parent_id, children in execution.children_by_id.items():
+        if len(children) >= rule.min_calls:
+            tolerance_ns = overlap_tolerance_ns(execution.by_id[parent_id])
+            found += [tuple(each) for each in _one_by_one(children, tolerance_ns) if rule.is_series(execution, each)]
+    return found
 
 
 def _one_by_one(children: Sequence[Operation], tolerance_ns: int) -> Iterator[list[Operation]]:

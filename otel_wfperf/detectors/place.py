@@ -1,6 +1,6 @@
 """Where in a workflow an operation belongs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from otel_wfperf.analysis.population import Population
@@ -53,6 +53,8 @@ def agent_of(operation: Operation) -> Subject | None:
 
 def own_ns(execution: Execution, operation: Operation) -> int:
     """Return the time of an operation without the phases, agents, calls and waits below it (nanoseconds)."""
+    if not execution.children(operation.span_id):
+        return operation.duration_ns
     inner = (
         (max(each.start_ns, operation.start_ns), min(each.end_ns, operation.end_ns))
         for each in _judged_below(execution, operation)
@@ -78,8 +80,15 @@ def cold_starts(population: Population) -> frozenset[tuple[str, str]]:
     """
     first: dict[str, Operation] = {}
     for execution in population.executions:
-        for call in execution.of_kind(OperationKind.LLM):
-            process = call.host or call.trace_id
+        for process, call in execution.once(_first_calls).items():
             if process not in first or call.start_ns < first[process].start_ns:
                 first[process] = call
     return frozenset((call.trace_id, call.span_id) for call in first.values())
+
+
+def _first_calls(execution: Execution) -> Mapping[str, Operation]:
+    """Return the first model call of a run in each process."""
+    first: dict[str, Operation] = {}
+    for call in execution.of_kind(OperationKind.LLM):
+        first.setdefault(call.host or call.trace_id, call)
+    return first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -67,14 +68,10 @@ class RepeatedCall:
     def detect(self, population: Population) -> Iterator[Finding]:
         """Yield one finding for each tool or model: within a run or over many, whichever wins more."""
         within: dict[Subject, list[_Repetition]] = {}
-        by_input: dict[_Input, list[Operation]] = {}
         for execution in population.executions:
-            calls = _cacheable_by_input(execution)
-            for key, found in calls.items():
-                by_input.setdefault(key, []).extend(found)
-            for repetition in self._repetitions(execution, calls):
+            for repetition in execution.once(_repetitions, self):
                 within.setdefault(subject_of(repetition.calls[0]), []).append(repetition)
-        over_runs = self._over_runs(population, by_input)
+        over_runs = self._over_runs(population, _often_asked(population, self.min_daily_calls))
         for subject in (*within, *(each for each in over_runs if each not in within)):
             drafts = [_within_a_run(population, subject, within.get(subject, ()))]
             if subject in over_runs:
@@ -86,12 +83,7 @@ class RepeatedCall:
 
     def repetitions(self, execution: Execution) -> Iterator[_Repetition]:
         """Yield the groups of equal calls of one run, whatever time they take."""
-        return self._repetitions(execution, _cacheable_by_input(execution))
-
-    def _repetitions(
-        self, execution: Execution, calls_by_input: Mapping[_Input, Sequence[Operation]]
-    ) -> Iterator[_Repetition]:
-        repeated = [calls for calls in calls_by_input.values() if len(calls) > 1]
+        repeated = [calls for calls in execution.once(_cacheable_by_input).values() if len(calls) > 1]
         changes = _Changes.of(execution) if repeated else None
         for calls in repeated:
             for group in self._within_reach(calls, changes):
@@ -121,10 +113,9 @@ class RepeatedCall:
         """Find what many runs ask alike."""
         found: dict[Subject, list[Sequence[Operation]]] = {}
         for same in by_input.values():
-            if len(same) >= self.min_daily_calls:
-                calls = sorted(same, key=lambda call: (call.start_ns, call.span_id))
-                if self._is_stable(calls):
-                    found.setdefault(subject_of(calls[0]), []).append(calls)
+            calls = sorted(same, key=lambda call: (call.start_ns, call.span_id))
+            if len(same) >= self.min_daily_calls and self._is_stable(calls):
+                found.setdefault(subject_of(calls[0]), []).append(calls)
         changed = {name for each in population.executions for name in _changing_names(each)} if found else set()
         result = {}
         for subject, groups in found.items():
@@ -188,6 +179,23 @@ def _cacheable_by_input(execution: Execution) -> Mapping[_Input, list[Operation]
     for call in execution.of_kind(*CALLS):
         if _may_be_cached(call):
             found.setdefault((call.service, call.kind, call.name, call.model, call.input_hash), []).append(call)
+    return found
+
+
+def _repetitions(execution: Execution, rule: RepeatedCall) -> Sequence[_Repetition]:
+    return tuple(rule.repetitions(execution))
+
+
+def _often_asked(population: Population, least: int) -> Mapping[_Input, list[Operation]]:
+    """Group the calls of all runs whose input, of whatever they are calls of, occurs at least so often."""
+    runs = [execution.once(_cacheable_by_input) for execution in population.executions]
+    counts = Counter(call.input_hash for run in runs for calls in run.values() for call in calls)
+    often = {input_hash for input_hash, count in counts.items() if count >= least}
+    found: dict[_Input, list[Operation]] = {}
+    for run in runs if often else ():
+        for key, calls in run.items():
+            if calls[0].input_hash in often:
+                found.setdefault(key, []).extend(calls)
     return found
 
 

@@ -144,13 +144,12 @@ def _moves(moments: Sequence[_Moments]) -> Iterator[Change]:
 
 def _inside(fan_out: FanOut, moments: _Moments) -> Iterator[Change]:
     """Move what is inside a branch, and shorten what waited."""
-    execution = fan_out.execution
     stack = [moments.branch.member]
     while stack:
         operation = stack.pop()
         start_ns = moments.moved_ns(operation.start_ns)
         reached_ns = operation.start_ns
-        for child in execution.children(operation.span_id):
+        for child in fan_out.children.get(operation.span_id, ()):
             offset_ns = moments.moved_ns(child.start_ns) - start_ns
             if offset_ns != child.start_ns - operation.start_ns:
                 yield Move(child.span_id, offset_ns)

@@ -17,6 +17,7 @@ from otel_wfperf.model import (
     CALLS,
     Change,
     Confidence,
+    Execution,
     Finding,
     Operation,
     OperationKind,
@@ -89,8 +90,9 @@ class ResourceContention:
 
     def detect(self, population: Population) -> Iterator[Finding]:
         """Yield one finding for each resource of each host; the worst host speaks for a resource."""
-        samples = _samples(population, self.min_baseline)
-        for signal in SIGNALS:
+        signals = [signal for signal in SIGNALS if _is_ever_short(signal, population)]
+        samples = _samples(population, self.min_baseline) if signals else []
+        for signal in signals:
             cases = []
             for host in sorted({sample.call.host for sample in samples}):
                 windows = self._windows(signal, [sample for sample in samples if sample.call.host == host])
@@ -197,6 +199,18 @@ class _Case:
                 change = Scale(frozenset({sample.call.span_id}), factor)
                 changes.setdefault(sample.call.trace_id, []).append(change)
         return changes
+
+
+def _is_ever_short(signal: Signal, population: Population) -> bool:
+    """Tell whether a signal reaches its threshold during any call; on most machines none does."""
+    return any(signal.name in execution.once(_short_signals) for execution in population.executions)
+
+
+def _short_signals(execution: Execution) -> frozenset[str]:
+    recorded = [call.resources for call in execution.of_kind(*CALLS) if call.resources is not None]
+    return frozenset(
+        signal.name for signal in SIGNALS if any((signal.read(use) or 0.0) >= signal.threshold for use in recorded)
+    )
 
 
 def _samples(population: Population, min_baseline: int) -> list[_Sample]:

@@ -58,7 +58,7 @@ class RetryStorm:
         """Yield one finding for each call or step."""
         retried: dict[Subject, list[_Case]] = {}
         for execution in population.executions:
-            for case in _cases(execution, population.requests[execution.trace_id]):
+            for case in _cases(execution, population.retried[execution.trace_id]):
                 retried.setdefault(subject_of(case.request.first), []).append(case)
         if not retried:
             return
@@ -165,9 +165,8 @@ def _ignores_server(execution: Execution, request: Request) -> bool:
     return False
 
 
-def _cases(execution: Execution, requests: Sequence[Request]) -> list[_Case]:
+def _cases(execution: Execution, again: Sequence[Request]) -> list[_Case]:
     """Put the requests that were tried again into those that they lie within."""
-    again = [each for each in requests if each.tries > 1]
     if not again:
         return []
     own = {attempt.span_id: request for request in again for attempt in request.attempts}

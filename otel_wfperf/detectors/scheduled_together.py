@@ -42,13 +42,16 @@ def fan_outs(population: Population) -> Mapping[str, tuple[FanOut, ...]]:
     Two branches that merely overlap are left out where there are too few runs for them to mean anything.
     """
     pairs = len(population.executions) >= MIN_RUNS
-    return {execution.trace_id: tuple(_fan_outs(execution, pairs=pairs)) for execution in population.executions}
+    return {
+        execution.trace_id: tuple(each for each in execution.once(_fan_outs) if pairs or not each.is_mere_pair)
+        for execution in population.executions
+    }
 
 
-def by_subject(found: Mapping[str, Sequence[FanOut]]) -> Mapping[Subject, list[FanOut]]:
+def by_subject(population: Population) -> Mapping[Subject, list[FanOut]]:
     """Put the fan-outs of all runs together that have branches of the same kind and names."""
     groups: dict[Subject, list[FanOut]] = {}
-    for fan_out in (fan_out for of_run in found.values() for fan_out in of_run):
+    for fan_out in (fan_out for of_run in fan_outs(population).values() for fan_out in of_run):
         groups.setdefault(fan_out.subject, []).append(fan_out)
     return groups
 
@@ -87,16 +90,16 @@ class _Placed:
     waits: list[Operation] = field(default_factory=list)
 
 
-def _fan_outs(execution: Execution, *, pairs: bool) -> Iterator[FanOut]:
+def _fan_outs(execution: Execution) -> Sequence[FanOut]:
+    found: list[FanOut] = []
     for parent_id, children in execution.children_by_id.items():
         if len(children) < 2:
             continue
         placed = _placed(execution, children)
         if len(placed) >= 2:
             parent = execution.by_id[parent_id]
-            for scheduling, group in _groups(execution, placed):
-                if pairs or len(group) > 2 or scheduling is not Scheduling.OVERLAP:
-                    yield _fan_out(execution, parent, scheduling, group)
+            found += (_fan_out(execution, parent, *group) for group in _groups(execution, placed))
+    return found
 
 
 def _placed(execution: Execution, children: Sequence[Operation]) -> list[_Placed]:
@@ -145,7 +148,7 @@ def _groups(execution: Execution, placed: Sequence[_Placed]) -> Iterator[tuple[S
             if key is not None:
                 by_key.setdefault(key, []).append(each)
         taken: set[str] = set()
-        for batch in (batch for group in by_key.values() for batch in _batches(group)):
+        for batch in (batch for group in by_key.values() if len(group) > 1 for batch in _batches(group)):
             if _belongs_together(scheduling, batch):
                 yield scheduling, batch
                 taken.update(each.member.span_id for each in batch)
@@ -239,7 +242,8 @@ def _fan_out(execution: Execution, parent: Operation, scheduling: Scheduling, gr
     if any(branch.held for branch in branches):
         branches = _without_others(branches)
     branches.sort(key=lambda branch: (branch.entry_ns, branch.end_ns, branch.member.span_id))
-    return FanOut(execution, parent, scheduling, tuple(branches), _all_overlap(group))
+    overlaps = _all_overlap(group)
+    return FanOut(execution.trace_id, execution.children_by_id, parent, scheduling, tuple(branches), overlaps)
 
 
 def _branch(execution: Execution, placed: _Placed, together_ns: int | None) -> Branch:

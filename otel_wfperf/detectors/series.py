@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +15,9 @@ STEPS: Final = (OperationKind.PHASE, OperationKind.AGENT, OperationKind.TOOL, Op
 _TRANSPARENT: Final = (OperationKind.OTHER, OperationKind.HANDOFF)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Unit:
-    """One step, or the attempts of one step that failed before it succeeded.
+    """One step, or the attempts of one step that failed before it succeeded; equal to itself only.
 
     Attributes:
         steps: What the user knows: phases, agents or calls.
@@ -75,7 +76,7 @@ class Siblings:
 
     Attributes:
         units: All of them, in order of start.
-        breaks_ns: Starts of model calls and of waits for people: nothing can move across them.
+        breaks_ns: Starts of model calls and of waits for people, in order: nothing can move across them.
     """
 
     parent: Operation
@@ -96,7 +97,8 @@ class Siblings:
 
     def is_broken(self, earlier: Unit, later: Unit) -> bool:
         """Tell whether a model call or a person came between two steps."""
-        return any(earlier.start_ns <= moment_ns <= later.start_ns for moment_ns in self.breaks_ns)
+        at = bisect_left(self.breaks_ns, earlier.start_ns)
+        return at < len(self.breaks_ns) and self.breaks_ns[at] <= later.start_ns
 
 
 def _alone(units: Sequence[Unit]) -> Iterator[Unit]:
@@ -113,10 +115,12 @@ def _alone(units: Sequence[Unit]) -> Iterator[Unit]:
 def siblings(execution: Execution) -> Iterator[Siblings]:
     """Yield the steps of every parent that has at least two."""
     for parent_id, children in execution.children_by_id.items():
+        if len(children) < 2:
+            continue
         placed = [(step, child) for child in children if (step := _step_in(execution, child)) is not None]
         units = list(_units(placed))
         if len(units) >= 2:
-            yield Siblings(execution.by_id[parent_id], tuple(units), tuple(_breaks(execution, children)))
+            yield Siblings(execution.by_id[parent_id], tuple(units), tuple(sorted(_breaks(execution, children))))
 
 
 def _step_in(execution: Execution, child: Operation) -> Operation | None:

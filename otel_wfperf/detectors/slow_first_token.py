@@ -15,6 +15,7 @@ from otel_wfperf.detectors.severity import at_most, examples, replayed
 from otel_wfperf.model import (
     Change,
     Confidence,
+    Execution,
     Finding,
     Operation,
     OperationKind,
@@ -244,17 +245,22 @@ def _usual_of_faster(samples: Sequence[_Sample]) -> _Usual:
 
 def _calls_by_model(population: Population) -> Mapping[str, list[Operation]]:
     """Group the streamed calls that can be judged."""
-    cold = cold_starts(population)
+    cold = population.once(cold_starts)
     found: dict[str, list[Operation]] = {}
     for execution in population.executions:
-        for call in execution.of_kind(OperationKind.LLM):
-            streamed = (
-                call.time_to_first_token_s is not None and 0 < call.time_to_first_token_s * 1e9 <= call.duration_ns
-            )
-            thinks = call.tokens is not None and call.tokens.reasoning > 0
-            plain = call.ended and call.error is None and not call.cached and not thinks
-            if streamed and plain and (call.trace_id, call.span_id) not in cold:
+        for call in execution.once(_streamed):
+            if (call.trace_id, call.span_id) not in cold:
                 found.setdefault(call.model or call.name, []).append(call)
+    return found
+
+
+def _streamed(execution: Execution) -> Sequence[Operation]:
+    found = []
+    for call in execution.of_kind(OperationKind.LLM):
+        streamed = call.time_to_first_token_s is not None and 0 < call.time_to_first_token_s * 1e9 <= call.duration_ns
+        thinks = call.tokens is not None and call.tokens.reasoning > 0
+        if streamed and call.ended and call.error is None and not call.cached and not thinks:
+            found.append(call)
     return found
 
 

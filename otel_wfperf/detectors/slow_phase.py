@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import ClassVar, TypeAlias
 
 from otel_wfperf.analysis.baseline import Baseline, baseline
 from otel_wfperf.analysis.population import Population
-from otel_wfperf.analysis.service_time import MIN_CALLS, ServiceTime, service_time, uncached_tokens
+from otel_wfperf.analysis.service_time import (
+    MIN_CALLS,
+    ServiceTime,
+    least_expected_ns,
+    service_time,
+    uncached_tokens,
+)
 from otel_wfperf.analysis.statistics import MAD_FLOOR, NORMAL_CONSISTENCY, log_z_score, mad, median
 from otel_wfperf.detectors.place import cold_starts, own_ns, place_of, subject_of
 from otel_wfperf.detectors.severity import Impact, at_most, examples, replayed
@@ -100,14 +108,14 @@ class SlowPhase:
 
     def _slow_throughout(self, population: Population) -> Iterator[_Case]:
         """Compare the model calls of each phase with those of the other phases."""
-        for calls in _llm_calls(population).values():
-            by_place: dict[Subject | None, list[Operation]] = {}
-            for call in calls:
-                by_place.setdefault(place_of(call), []).append(call)
-            for place, ours in by_place.items():
-                others = _some([call for other, found in by_place.items() if other != place for call in found])
-                expected = service_time(others) if self._are_enough(ours, others) else None
-                if place is None or expected is None or not _are_comparable(ours, others):
+        for calls in population.once(_llm_calls).values():
+            for place, ours in calls.by_place.items():
+                elsewhere = (found for other, found in calls.by_place.items() if other != place)
+                others = _some(list(chain.from_iterable(elsewhere)))
+                if place is None or not self._are_enough(ours, others) or not self._may_be_slow(ours, others):
+                    continue
+                expected = service_time(others) if _are_comparable(ours, others) else None
+                if expected is None:
                     continue
                 limit = Severity.CRITICAL if len(others) >= self.min_baseline else Severity.MEDIUM
                 usual_ns = {_key(call): expected.expected_ns(call) for call in ours}
@@ -118,6 +126,11 @@ class SlowPhase:
     def _are_enough(self, ours: Sequence[Operation], others: Sequence[Operation]) -> bool:
         runs = {call.trace_id for call in ours}
         return len(others) >= self.min_baseline or (len(others) >= self.min_others and len(runs) >= self.min_slow)
+
+    def _may_be_slow(self, ours: Sequence[Operation], others: Sequence[Operation]) -> bool:
+        """Tell whether calls are slow if all of them should take the least time that a fit of the others allows."""
+        least_ns = least_expected_ns(others)
+        return median([max(1, call.duration_ns) / least_ns for call in ours]) >= self.min_model_ratio
 
     def _is_slow_throughout(self, case: _Case, expected: ServiceTime, others: Sequence[Operation]) -> bool:
         ratios = [expected.ratio(call) for call in case.slow]
@@ -132,12 +145,15 @@ class SlowPhase:
     def _slow_at_times(self, population: Population) -> Iterator[_Case]:
         """Compare each call with the others of the same thing."""
         for samples in (*_own_times(population), *_adjusted_times(population)):
-            if len(samples) < self.min_baseline:
+            is_model = samples[0].is_model
+            enough = max(self.min_slow, (self.min_slow_model_share if is_model else self.min_slow_share) * len(samples))
+            least_ratio = self.min_model_ratio if is_model else self.min_ratio
+            if len(samples) < self.min_baseline or _beyond(samples, least_ratio) < enough:
                 continue
             usual = baseline(sample.duration_ns for sample in samples)
-            slow = [sample for sample in samples if self._is_slow(sample, usual)]
-            least_share = self.min_slow_model_share if samples[0].is_model else self.min_slow_share
-            if len(slow) >= max(self.min_slow, least_share * len(samples)):
+            least_ns = least_ratio * usual.median_ns
+            slow = [each for each in samples if each.duration_ns >= least_ns and self._is_slow(each, usual)]
+            if len(slow) >= enough:
                 usual_ns = {_key(each.operation): each.operation.duration_ns - each.excess_ns(usual) for each in slow}
                 subject = _common_subject([each.operation for each in slow])
                 yield _Case(subject, [each.operation for each in slow], usual_ns, others=len(samples) - len(slow))
@@ -145,13 +161,14 @@ class SlowPhase:
     def _is_slow(self, sample: _Sample, usual: Baseline) -> bool:
         excess_ns = sample.excess_ns(usual)
         return (
-            sample.duration_ns >= (self.min_model_ratio if sample.is_model else self.min_ratio) * usual.median_ns
-            and excess_ns >= max(self.min_excess_ns, self.min_excess_ratio * sample.execution.duration_ns)
+            excess_ns >= max(self.min_excess_ns, self.min_excess_ratio * sample.run_ns)
             and log_z_score(max(1.0, sample.duration_ns), usual.log_median, usual.log_mad) > self.max_z_score
         )
 
 
 _Key: TypeAlias = tuple[str, str]
+# What must be equal for two operations to be compared.
+_Like: TypeAlias = tuple[object, ...]
 
 
 def _key(operation: Operation) -> _Key:
@@ -189,11 +206,11 @@ class _Case:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """One operation, and the time of it that is compared (nanoseconds)."""
+    """One operation, the time of it that is compared, and the length of its run (nanoseconds)."""
 
-    execution: Execution
     operation: Operation
     duration_ns: int
+    run_ns: int
     unit_ns: float = 1.0
 
     @property
@@ -205,15 +222,48 @@ class _Sample:
         return (self.duration_ns - usual.median_ns) * self.unit_ns
 
 
-def _llm_calls(population: Population) -> Mapping[tuple[str, str], list[Operation]]:
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """The model calls of one service and model: in order, and by their place."""
+
+    in_order: list[Operation] = field(default_factory=list)
+    by_place: dict[Subject | None, list[Operation]] = field(default_factory=dict)
+
+    def add(self, call: Operation) -> None:
+        self.in_order.append(call)
+        self.by_place.setdefault(place_of(call), []).append(call)
+
+    def extend(self, later: _Calls) -> None:
+        self.in_order.extend(later.in_order)
+        for place, calls in later.by_place.items():
+            self.by_place.setdefault(place, []).extend(calls)
+
+    def without(self, left_out: frozenset[_Key]) -> _Calls:
+        kept = _Calls()
+        for call in self.in_order:
+            if _key(call) not in left_out:
+                kept.add(call)
+        return kept
+
+
+def _llm_calls(population: Population) -> Mapping[tuple[str, str], _Calls]:
     """Group the model calls that can be judged by service and model."""
-    cold = cold_starts(population)
-    found: dict[tuple[str, str], list[Operation]] = {}
+    cold = population.once(cold_starts)
+    cold_traces = {trace_id for trace_id, _ in cold}
+    found: dict[tuple[str, str], _Calls] = {}
     for execution in population.executions:
-        for call in execution.of_kind(OperationKind.LLM):
-            counted = call.tokens is not None and call.tokens.output > 0
-            if counted and call.ended and call.error is None and _key(call) not in cold:
-                found.setdefault((call.service, call.model or call.name), []).append(call)
+        warm = cold_traces.isdisjoint(execution.trace_ids)
+        for model, calls in execution.once(_llm_calls_of_run).items():
+            if warm or (calls := calls.without(cold)).in_order:
+                found.setdefault(model, _Calls()).extend(calls)
+    return found
+
+
+def _llm_calls_of_run(execution: Execution) -> Mapping[tuple[str, str], _Calls]:
+    found: dict[tuple[str, str], _Calls] = {}
+    for call in execution.of_kind(OperationKind.LLM):
+        if call.tokens is not None and call.tokens.output > 0 and call.ended and call.error is None:
+            found.setdefault((call.service, call.model or call.name), _Calls()).add(call)
     return found
 
 
@@ -234,29 +284,45 @@ def _output(call: Operation) -> int:
 
 def _own_times(population: Population) -> Iterator[list[_Sample]]:
     """Group everything but model calls by what it is, with its own time."""
-    found: dict[tuple[object, ...], list[_Sample]] = {}
+    found: dict[_Like, list[_Sample]] = {}
     for execution in population.executions:
-        for each in execution.of_kind(*_JUDGED):
-            if each.ended and each.error is None and not each.synthetic:
-                size = (each.input_bytes or 0).bit_length()
-                key = (each.service, each.kind, each.name, each.model, size)
-                found.setdefault(key, []).append(_Sample(execution, each, own_ns(execution, each)))
+        for like, samples in execution.once(_own_times_of_run).items():
+            found.setdefault(like, []).extend(samples)
     yield from found.values()
+
+
+def _own_times_of_run(execution: Execution) -> Mapping[_Like, list[_Sample]]:
+    found: dict[_Like, list[_Sample]] = {}
+    run_ns = execution.duration_ns
+    for each in execution.of_kind(*_JUDGED):
+        if each.ended and each.error is None and not each.synthetic:
+            like = (each.service, each.kind, each.name, each.model, (each.input_bytes or 0).bit_length())
+            found.setdefault(like, []).append(_Sample(each, own_ns(execution, each), run_ns))
+    return found
 
 
 def _adjusted_times(population: Population) -> Iterator[list[_Sample]]:
     """Group model calls by model and place, with their duration over what their tokens need (in thousandths)."""
-    executions = {execution.trace_id: execution for execution in population.executions}
-    for calls in _llm_calls(population).values():
-        expected = service_time(calls)
+    run_ns = {execution.trace_id: execution.duration_ns for execution in population.executions}
+    for calls in population.once(_llm_calls).values():
+        expected = service_time(calls.in_order)
         if expected is None:
             continue
-        found: dict[Subject | None, list[_Sample]] = {}
-        for call in calls:
-            ratio = round(1000 * expected.ratio(call))
-            sample = _Sample(executions[call.trace_id], call, ratio, expected.expected_ns(call) / 1000)
-            found.setdefault(place_of(call), []).append(sample)
-        yield from found.values()
+        for of_place in calls.by_place.values():
+            yield [_adjusted(call, expected, run_ns[call.trace_id]) for call in of_place]
+
+
+def _adjusted(call: Operation, expected: ServiceTime, run_ns: int) -> _Sample:
+    expected_ns = expected.expected_ns(call)
+    return _Sample(call, round(1000 * (max(1, call.duration_ns) / expected_ns)), run_ns, expected_ns / 1000)
+
+
+def _beyond(samples: Sequence[_Sample], ratio: float) -> int:
+    """Count those of which the time may be so many times the median or more; at least as many as are."""
+    times_ns = sorted(sample.duration_ns for sample in samples)
+    # A little less, as the median of logarithms is rounded.
+    least_ns = 0.999 * ratio * times_ns[(len(times_ns) - 1) // 2]
+    return len(times_ns) - bisect_left(times_ns, least_ns)
 
 
 def _some(calls: Sequence[Operation]) -> Sequence[Operation]:

@@ -13,7 +13,7 @@ from otel_wfperf.analysis.statistics import log_z_score, mad, median
 from otel_wfperf.detectors.capped_concurrency import CappedConcurrency
 from otel_wfperf.detectors.false_parallelism import FalseParallelism
 from otel_wfperf.detectors.fan_out import Branch, FanOut, Scheduling
-from otel_wfperf.detectors.scheduled_together import by_subject, fan_outs, place_names
+from otel_wfperf.detectors.scheduled_together import by_subject, place_names
 from otel_wfperf.detectors.severity import Impact, at_most, examples, replayed
 from otel_wfperf.model import Change, Confidence, Finding, Replace, Severity, Subject
 from otel_wfperf.model.finding import EvidenceValue
@@ -61,12 +61,12 @@ class Straggler:
 
     def detect(self, population: Population) -> Iterator[Finding]:
         """Yield one finding for each group of names."""
-        for subject, found in by_subject(population.once(fan_outs)).items():
+        for subject, found in population.once(by_subject).items():
             cases = [_Case.of(each) for each in found if self._is_judged(each)]
             late = self._late(cases)
             changes: dict[str, list[Change]] = {}
             for case in late:
-                changes.setdefault(case.fan_out.execution.trace_id, []).append(case.change)
+                changes.setdefault(case.fan_out.trace_id, []).append(case.change)
             impact = replayed(population, changes) if late else None
             if impact is not None:
                 yield _finding(self, population, subject, cases=cases, late=late, impact=impact)

@@ -81,7 +81,7 @@ class TimeoutBurn:
                 )
 
     def _left_to_retry_storm(self, population: Population, trace_id: str) -> frozenset[str]:
-        many = [each for each in population.requests[trace_id] if each.tries >= self.max_tries]
+        many = [each for each in population.retried[trace_id] if each.tries >= self.max_tries]
         return frozenset(attempt.span_id for each in many for attempt in each.attempts)
 
     def _with_margin(self, impact: Impact, timeouts: Sequence[Failure], new_ns: int | None) -> Saving:

@@ -19,7 +19,10 @@ from otel_wfperf.analysis.fragments import CLASS_BITS, SAMPLE_SIZES, FragmentCla
 from otel_wfperf.conventions.content import HEAD_CHARS, MIN_SHORT_BYTES, SHINGLE_BYTES, TAIL_CHARS, fragments_of
 
 _WORD: Final = re.compile(r"\w+")
-_SHINGLE: Final = re.compile(rb"(?<![^ ])(?=(.{12}))", re.DOTALL)
+# The same in ASCII: what is not in a word becomes a space.
+_ASCII_WORD: Final = bytes(code if _WORD.match(chr(code)) else 32 for code in range(128)).ljust(256)
+# Each word begins after a space, the first one, too.
+_SHINGLE: Final = re.compile(rb" (?=(.{12}))", re.DOTALL)
 _SHORT: Final = FragmentClass.SHORT << CLASS_BITS
 _SHINGLES: Final = FragmentClass.SHINGLE << CLASS_BITS
 # Chosen: a question or a short answer.
@@ -55,15 +58,22 @@ def fragments_of_text(text: str, *, searched: bool) -> Fragments:
     stripped = text.strip()
     if not stripped:
         return Fragments(_NO_FRAGMENTS, _NO_FRAGMENTS)
-    joined = " ".join(_WORD.findall(stripped)).encode(errors="replace")
+    joined = _words(stripped)
     both = [crc32(stripped.encode(errors="replace"))]  # class WHOLE is 0
     if len(joined) >= SHINGLE_BYTES:
-        hashes = sorted(set(map(crc32, set(_SHINGLE.findall(joined)))))
+        hashes = sorted(set(map(crc32, set(_SHINGLE.findall(b" " + joined)))))
         both += [each + _SHINGLES for each in hashes[: SAMPLE_SIZES[FragmentClass.SHINGLE]]]
     return Fragments(
         frozenset((*both, *_own(joined))) if is_short or not searched else None,
         frozenset((*both, *_short_runs(joined))) if is_short or searched else None,
     )
+
+
+def _words(text: str) -> bytes:
+    """Return the words of a text with a space between them."""
+    if text.isascii():
+        return b" ".join(text.encode().translate(_ASCII_WORD).split())
+    return " ".join(_WORD.findall(text)).encode(errors="replace")
 
 
 def _own(joined: bytes) -> Sequence[int]:

@@ -30,6 +30,9 @@ _MAX_WAITING: Final = 4096
 _Observe: TypeAlias = Callable[[CallbackOptions], Iterable[Observation]]
 # Totals by metric and attributes.
 _Sums: TypeAlias = "Counter[tuple[str, tuple[tuple[str, Any], ...]]]"
+# Values of histograms with their spans, by metric and attributes.
+_Values: TypeAlias = "dict[tuple[str, tuple[tuple[str, Any], ...]], list[tuple[float, Context | SpanContext]]]"
+_BUCKETS: Final = {metric.name: metric.buckets for metric in semconv.METRICS}
 _TASKS: Final = frozenset({"phase", "agent", "tool"})
 _NOWHERE: Final = Context()
 
@@ -61,15 +64,6 @@ class Finished(NamedTuple):
     def attribute(self, name: str) -> Any:
         """Look up a span attribute; None = not given."""
         return self.end.get(name, self.start.get(name))
-
-
-class _Value(NamedTuple):
-    """One value for a histogram; the context is that of :class:`Finished`."""
-
-    metric: semconv.MetricName
-    value: float
-    attributes: tuple[tuple[str, Any], ...]
-    context: Context | SpanContext
 
 
 class WorkflowMetrics:
@@ -142,50 +136,24 @@ class WorkflowMetrics:
             self.use_meter_provider()
         # Counters are summed here first: adding to an instrument costs more than all the rest.
         sums: _Sums = Counter()
-        values: list[_Value] = []
+        values: _Values = {}
         for _ in range(min(limit, len(self._waiting))):
             entry = self._waiting.popleft()
-            # A label that no meter takes, such as a list, must not cost the other entries.
+            try:
+                _sort(entry, sums, values)
+            except Exception:  # noqa: BLE001 - a label that no meter takes must not cost the other entries
+                count_failure("metrics.record")
+        for (name, labels), found in values.items():
+            _record_series(self._instruments[name], _BUCKETS[name], dict(labels), found)
+        for (name, labels), total in sums.items():
             with failures_counted("metrics.record"):
-                self._record(entry, sums, values)
-        self._record_values(values)
-        for (name, attributes_key), total in sums.items():
-            with failures_counted("metrics.record"):
-                self._instruments[name].add(total, dict(attributes_key))
-
-    def _record(
-        self, entry: Finished | tuple[semconv.MetricName, Mapping[str, Any]], sums: _Sums, values: list[_Value]
-    ) -> None:
-        if not isinstance(entry, Finished):
-            sums[entry[0].name, tuple(entry[1].items())] += 1
-            return
-        for metric, value, attributes in _measurements(entry):
-            if entry.error_type is not None and semconv.ERROR_TYPE in metric.attributes:
-                attributes[semconv.ERROR_TYPE] = entry.error_type
-            if metric.instrument == "histogram":
-                values.append(_Value(metric, value, tuple(attributes.items()), entry.context))
-            else:
-                sums[metric.name, tuple(attributes.items())] += value  # type: ignore[assignment]  # seconds, too
-
-    def _record_values(self, values: Sequence[_Value]) -> None:
-        """Record what histograms are made of.
-
-        A histogram keeps one exemplar for each bucket, the last one. The others are recorded without their span,
-        which halves the cost.
-        """
-        last: dict[Any, _Value] = {}
-        for each in values:
-            with failures_counted("metrics.record"):
-                last[each.metric.name, each.attributes, bisect_left(each.metric.buckets, each.value)] = each
-        exemplars = set(map(id, last.values()))
-        for each in values:
-            with failures_counted("metrics.record"):
-                context = _context(each.context) if id(each) in exemplars else _NOWHERE
-                self._instruments[each.metric.name].record(each.value, dict(each.attributes), context)
+                self._instruments[name].add(total, dict(labels))
 
     def _observe(self, meter: Meter) -> None:
         observed: dict[semconv.MetricName, _Observe] = {
             semconv.PROCESS_MEMORY: self._memory,
+            semconv.PROCESS_CPU_UTILISATION: _cpu_utilisation,
+            semconv.PROCESS_MEMORY_UTILISATION: _memory_utilisation,
             semconv.AGENT_CAPACITY: self._capacity,
             semconv.AGENT_UTILISATION: self._utilisation,
         }
@@ -215,6 +183,47 @@ class WorkflowMetrics:
         ratio = self._agents.take_utilisation(self.agent_capacity)
         if ratio is not None:
             yield Observation(ratio)
+
+
+def _sort(entry: Finished | tuple[semconv.MetricName, Mapping[str, Any]], sums: _Sums, values: _Values) -> None:
+    """Add what an entry contributes to the totals and to the values for histograms."""
+    if not isinstance(entry, Finished):
+        sums[entry[0].name, tuple(entry[1].items())] += 1
+        return
+    for metric, value, attributes in _measurements(entry):
+        if entry.error_type is not None and semconv.ERROR_TYPE in metric.attributes:
+            attributes[semconv.ERROR_TYPE] = entry.error_type
+        labels = tuple(attributes.items())
+        if metric.instrument == "histogram":
+            values.setdefault((metric.name, labels), []).append((value, entry.context))
+        else:
+            sums[metric.name, labels] += value  # type: ignore[assignment]  # seconds, too
+
+
+def _record_series(
+    histogram: Any,
+    buckets: Sequence[float],
+    labels: dict[str, Any],
+    values: Sequence[tuple[float, Context | SpanContext]],
+) -> None:
+    """Record the values of one histogram and one set of labels.
+
+    A histogram keeps one exemplar for each bucket, the last one. The others are recorded without their span, which
+    halves the cost.
+    """
+    last: dict[int, int] = {}
+    for number, (value, _) in enumerate(values):
+        try:
+            last[bisect_left(buckets, value)] = number
+        except TypeError:  # no number
+            count_failure("metrics.record")
+    exemplars = set(last.values())
+    record = histogram.record
+    for number, (value, context) in enumerate(values):
+        try:
+            record(value, labels, _context(context) if number in exemplars else _NOWHERE)
+        except Exception:  # noqa: BLE001 - the other values may be taken
+            count_failure("metrics.record")
 
 
 class _ActiveAgents:
@@ -327,6 +336,18 @@ def _context(given: Context | SpanContext) -> Context:
 
 def _wait_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return _known({name: attributes.get(name) for name in (semconv.WAIT_KIND, semconv.WAIT_RESOURCE)})
+
+
+def _cpu_utilisation(_options: CallbackOptions) -> Iterable[Observation]:
+    sample = SAMPLER.latest
+    if sample is not None and sample.cpu_ratio is not None:
+        yield Observation(sample.cpu_ratio)
+
+
+def _memory_utilisation(_options: CallbackOptions) -> Iterable[Observation]:
+    sample = SAMPLER.latest
+    if sample is not None and sample.memory_ratio is not None:
+        yield Observation(sample.memory_ratio)
 
 
 def _network(_options: CallbackOptions) -> Iterable[Observation]:

@@ -5,9 +5,9 @@ Work is bounded: what does not fit is left out, and then no claim is made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from opentelemetry.trace import Span
 
@@ -24,6 +24,7 @@ __all__ = ["MAX_CHARS", "MAX_VALUES", "ContentReader", "Payload", "hash_of", "re
 MAX_NEW_CHARS: Final = 16_384
 _MAX_KNOWN_TEXTS: Final = 4_096
 _UNKNOWN: Final = Fragments(None, None)
+_TEXT: Final = {str}
 # Chosen: more than any context window holds today (1 million tokens), so that prompts are hashed whole.
 _MAX_MESSAGE_CHARS: Final = 4_000_000
 # Chosen: hashing less takes no longer than looking it up.
@@ -49,6 +50,7 @@ class ContentReader:
         # Texts of the latest input with what was found: most nodes of a graph are given what the one before them was.
         self._latest: tuple[Sequence[str], dict[str, Any]] = ((), {})
         self._seen = Known()
+        self._same: _Input | None = None
         self._digests: dict[tuple[int, int], bytes] = {}
 
     def message(self, message: object) -> ReadMessage:
@@ -70,9 +72,17 @@ class ContentReader:
             value: The arguments, or the state.
             hashed: Whether to hash it; the state of a graph is never the same twice.
         """
-        payload = self._read_input(value)
-        if payload is not None:
-            describe(span, lambda: self._input_attributes(payload, hashed=hashed))
+        same = self._same
+        if hashed or same is None or not same.is_again(value):
+            payload = self._read_input(value)
+            if hashed or not _is_flat(value):
+                if payload is not None:
+                    describe(span, lambda: self._input_attributes(payload, hashed=hashed))
+                return
+            make = None if payload is None else lambda: self._input_attributes(payload, hashed=False)
+            same = self._same = _Input(value, make)
+        if same.is_readable:
+            describe(span, same.attributes)
 
     def describe_output(self, span: Span, value: object) -> Mapping[str, Any]:
         """Describe a result on the span of the operation that ends now; return what is to be set when it ends."""
@@ -185,6 +195,46 @@ class ContentReader:
         while len(self._known) > _MAX_KNOWN_TEXTS:
             self._known.pop(next(iter(self._known)), None)
         return samples
+
+
+class _Input:
+    """The latest state that a node was given, which is often that of the next one, too: that is not read again.
+
+    Attributes:
+        is_readable: Whether there is something to say about it.
+    """
+
+    __slots__ = ("_found", "_make", "_value", "is_readable")
+
+    def __init__(self, value: Mapping[str, Any], make: Callable[[], Mapping[str, Any]] | None) -> None:
+        """Keep a copy of a flat state; ``make`` finds out its attributes, once somebody asks; None = unreadable."""
+        self._value = {name: list(each) if type(each) is list else each for name, each in value.items()}
+        self._make = make
+        self._found: Mapping[str, Any] = {}
+        self.is_readable = make is not None
+
+    def is_again(self, value: object) -> bool:
+        """Compare, which takes no time where the texts are the same objects."""
+        try:
+            return type(value) is dict and self._value == value
+        except Exception:  # noqa: BLE001 - what stands there now may be anything
+            return False
+
+    def attributes(self) -> Mapping[str, Any]:
+        """Return what is recorded of it."""
+        make = self._make
+        if make is not None:
+            self._found, self._make = make(), None
+        return self._found
+
+
+def _is_flat(value: object) -> TypeGuard[dict[str, Any]]:
+    """Tell whether a state consists of texts and lists of texts: of these, those that are equal say the same."""
+    return (
+        type(value) is dict
+        and set(map(type, value)) <= _TEXT
+        and all(type(each) is str or (type(each) is list and set(map(type, each)) <= _TEXT) for each in value.values())
+    )
 
 
 def hash_of(canonical: object) -> str:

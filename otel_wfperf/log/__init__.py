@@ -1,7 +1,7 @@
 """The durable log between the receivers and everything that consumes."""
 
 from otel_wfperf.log.damage import put_aside
-from otel_wfperf.log.log import Expired, Log, Record, Signal
+from otel_wfperf.log.log import Expired, Log, LogStatus, Record, Signal
 from otel_wfperf.log.sqlite import SqliteLog
 
-__all__ = ["Expired", "Log", "Record", "Signal", "SqliteLog", "put_aside"]
+__all__ = ["Expired", "Log", "LogStatus", "Record", "Signal", "SqliteLog", "put_aside"]

@@ -44,6 +44,27 @@ class Expired:
     items: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogStatus:
+    """How a log is now, for those who watch over it.
+
+    Attributes:
+        records: Requests that are kept (count).
+        oldest_age_s: Age of the oldest of them (seconds); 0 when there is none.
+        lag_records: How far each consumer is behind the newest record (count).
+        damaged_records: Records left out since the start because they were damaged (count), by reason: ``checksum``
+            (its data), ``unreadable`` (the file around it), ``missing`` (gone without a trace), ``unknown``
+            (a number that nothing tells, counted as one).
+        refused_appends: Appends refused since the start (count), by reason.
+    """
+
+    records: int
+    oldest_age_s: float
+    lag_records: Mapping[str, int]
+    damaged_records: Mapping[str, int]
+    refused_appends: Mapping[str, int]
+
+
 class Log(Protocol):
     """Keeps requests until every consumer has passed them.
 
@@ -57,7 +78,7 @@ class Log(Protocol):
 
     @property
     def end(self) -> int:
-        """Offset of the newest durable record; 0 when there has been none."""
+        """Offset of the newest durable record that can be read; 0 when there has been none."""
 
     @property
     def size_bytes(self) -> int:
@@ -66,6 +87,10 @@ class Log(Protocol):
     @property
     def max_size_bytes(self) -> int:
         """Size at which appends are refused (bytes)."""
+
+    @property
+    def status(self) -> LogStatus:
+        """How it is now."""
 
     async def append(self, signal: Signal, data: bytes, *, items: int) -> int:
         """Store a request and return its offset once it is durable.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar, TypeVarTuple, cast
 
 from otel_wfperf.model.operation import Operation, OperationKind
+
+_Computed = TypeVar("_Computed")
+_Arguments = TypeVarTuple("_Arguments")
 
 
 class ExecutionStatus(StrEnum):
@@ -62,6 +66,7 @@ class Execution:
     cut_short: str | None = None
     by_id: Mapping[str, Operation] = field(init=False, repr=False, compare=False)
     children_by_id: Mapping[str, tuple[Operation, ...]] = field(init=False, repr=False, compare=False)
+    _computed: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Index the tree once; raise ValueError when the root is not among the operations."""
@@ -102,12 +107,10 @@ class Execution:
         return self.children_by_id.get(span_id, ())
 
     def descendants(self, span_id: str) -> Iterator[Operation]:
-        """Yield everything below a span, parents before children; iterative, so depth does not matter."""
-        stack = list(reversed(self.children(span_id)))
-        while stack:
-            operation = stack.pop()
-            yield operation
-            stack.extend(reversed(self.children(operation.span_id)))
+        """Yield everything below a span, parents before children."""
+        tree = self.once(_tree)
+        first, end = tree.below.get(span_id, (0, 0))
+        return iter(tree.operations[first:end])
 
     def ancestors(self, span_id: str) -> Iterator[Operation]:
         """Yield the parents of a span, nearest first."""
@@ -118,4 +121,44 @@ class Execution:
 
     def of_kind(self, *kinds: OperationKind) -> tuple[Operation, ...]:
         """List the operations of some kinds, earliest first."""
-        return tuple(operation for operation in self.operations if operation.kind in kinds)
+        return self.once(_of_kinds, kinds)
+
+    def once(self, compute: Callable[[Execution, *_Arguments], _Computed], *arguments: *_Arguments) -> _Computed:
+        """Return what a function makes of this run and its arguments, and compute it at the first call only.
+
+        A run is compared with others again and again while it is kept. What is computed must not refer to the run
+        itself: then it would be freed late.
+        """
+        key = (compute, arguments)
+        if key not in self._computed:
+            self._computed[key] = compute(self, *arguments)
+        return cast("_Computed", self._computed[key])
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """All operations, parents before children, and where in this order those below each one are (first, end)."""
+
+    operations: tuple[Operation, ...]
+    below: Mapping[str, tuple[int, int]]
+
+
+def _tree(execution: Execution) -> _Tree:
+    """Walk down from the root; iterative, so that depth does not matter."""
+    ordered: list[Operation] = []
+    stack = [execution.root]
+    while stack:
+        operation = stack.pop()
+        ordered.append(operation)
+        stack.extend(reversed(execution.children(operation.span_id)))
+    # What is below an operation follows it, up to where what is below its last child ends.
+    below: dict[str, tuple[int, int]] = {}
+    for at in range(len(ordered) - 1, -1, -1):
+        span_id = ordered[at].span_id
+        children = execution.children(span_id)
+        below[span_id] = (at + 1, below[children[-1].span_id][1] if children else at + 1)
+    return _Tree(tuple(ordered), below)
+
+
+def _of_kinds(execution: Execution, kinds: tuple[OperationKind, ...]) -> tuple[Operation, ...]:
+    return tuple(operation for operation in execution.operations if operation.kind in kinds)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from otel_wfperf.model.construction import quickly_made
 from otel_wfperf.model.span import Link, SpanKind
 
 
@@ -33,6 +34,7 @@ class OperationKind(StrEnum):
 CALLS: Final = frozenset({OperationKind.LLM, OperationKind.TOOL, OperationKind.RETRIEVAL, OperationKind.EMBEDDING})
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenUsage:
     """Tokens of one model call.
@@ -62,6 +64,7 @@ class TokenUsage:
         )
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextSize:
     """How much context an operation was given; None = not recorded.
@@ -83,6 +86,7 @@ class ContextSize:
     growth_bytes: int | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceUse:
     """What the process or machine looked like while an operation ran; None = not recorded.
@@ -112,6 +116,7 @@ class ResourceUse:
     steal_ratio: float | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One span, understood.
@@ -235,4 +240,4 @@ class Operation:
     @property
     def duration_ns(self) -> int:
         """Length (nanoseconds); never negative."""
-        return max(0, self.end_ns - self.start_ns)
+        return self.end_ns - self.start_ns if self.end_ns > self.start_ns else 0

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias
 
+from otel_wfperf.model.construction import quickly_made
+
 AttributeValue: TypeAlias = (
     "str | bool | int | float | bytes | tuple[AttributeValue, ...] | Mapping[str, AttributeValue] | None"
 )
@@ -32,6 +34,7 @@ class StatusCode(IntEnum):
     ERROR = 2
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that happened at one moment of a span.
@@ -45,6 +48,7 @@ class Event:
     attributes: Attributes = field(default_factory=dict)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """A reference to a span that is not the parent; ids are lower-case hex."""
@@ -54,6 +58,7 @@ class Link:
     attributes: Attributes = field(default_factory=dict)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
     """One span.

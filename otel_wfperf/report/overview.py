@@ -11,13 +11,15 @@ from otel_wfperf.analysis.critical_path import critical_path
 from otel_wfperf.analysis.prediction import together
 from otel_wfperf.analysis.summary import owner, summarize, total_tokens
 from otel_wfperf.model import Execution, ExecutionStatus, Finding, Operation, OperationKind, TokenUsage
-from otel_wfperf.report.predictions import all_together, interval
+from otel_wfperf.report.predictions import all_together, interval, part_of
 from otel_wfperf.report.units import count, duration, duration_s
 
 NO_FINDINGS = 99
 MAX_SHARES = 3
 # Chosen: below a twentieth of the run, the CPU is not what anybody waits for.
 MIN_CPU_SHARE = 0.05
+# Source: detectors.severity.MAX_TRACE_IDS.
+_MAX_TRACE_IDS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,18 +110,25 @@ class Overview:
         return "; ".join(parts)
 
     def saving(self, finding: Finding) -> str:
-        """Say what following a finding is predicted to save, in figures and as a share of a median run."""
+        """Say what following a finding is predicted to save, in figures and as a share of the runs that it affects."""
         if finding.saving is None:
             return "saving not predictable"
         saving = finding.saving
-        share = saving.median_s * 1e9 / max(1, self.median_ns)
-        return f"saves about {duration_s(saving.median_s)} per run, {100 * share:.0f} % of it{interval(saving)}"
+        known = finding.changes or finding.trace_ids
+        affected = [each for each in self.executions if each.trace_id in known] or list(self.executions)
+        share = saving.median_s * 1e9 / max(1, median(each.duration_ns for each in affected))
+        where, of_what = "", "it"
+        if len(affected) < len(self.executions):
+            # A finding keeps the ids of so many runs only.
+            least = "at least " if not finding.changes and len(affected) == _MAX_TRACE_IDS else ""
+            where, of_what = f" in {least}{part_of(len(affected), len(self.executions))}", "these"
+        return f"saves about {duration_s(saving.median_s)} per run{where}, {100 * share:.0f} % of {of_what}{interval(saving)}"
 
     @property
     def all_together(self) -> str:
         """Say what following all findings wins, where several can be replayed; "" = one finding says it all."""
         found = together(self.executions, self.findings)
-        return all_together(found[0], findings=len(self.findings)) if found else ""
+        return all_together(found[0], findings=len(self.findings), runs=len(self.executions)) if found else ""
 
     @property
     def notes(self) -> tuple[str, ...]:

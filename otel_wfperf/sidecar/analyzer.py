@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from otel_wfperf.alerts import Running
 from otel_wfperf.assembly import Assembler, OpenTrace
 from otel_wfperf.conventions import normalize
 from otel_wfperf.detectors import detect
@@ -15,6 +16,8 @@ from otel_wfperf.errors import DecodeError
 from otel_wfperf.log import Record, Signal
 from otel_wfperf.model import Execution, Finding, Operation, Span
 from otel_wfperf.otlp import logs, protobuf
+from otel_wfperf.otlp.limits import MAX_UNIX_NS, SpanLimits
+from otel_wfperf.sidecar.alerting.running import running
 from otel_wfperf.sidecar.interruption import compared, cut_short
 from otel_wfperf.sidecar.live import LiveCounts, LiveExecution, LiveView
 from otel_wfperf.sidecar.windows import Windows
@@ -22,6 +25,8 @@ from otel_wfperf.sidecar.windows import Windows
 _LOGGER = logging.getLogger(__name__)
 # Chosen: a finding names at most 100 executions (detectors.severity.MAX_TRACE_IDS), so more could not be attributed.
 _MAX_COMPARED: Final = 100
+# Chosen: comparing takes some 50 µs an operation, so a second; executions with more are compared with fewer others.
+_MAX_COMPARED_OPERATIONS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,7 @@ class Analyzer:
         analysed: Mapping[str, int] | None = None,
         keep: bool = False,
         live: LiveView | None = None,
+        limits: SpanLimits | None = None,
     ) -> None:
         """Start with no open trace.
 
@@ -70,6 +76,7 @@ class Analyzer:
                 some of them again, because other traces were open.
             keep: Keep every execution for :meth:`summary`; for short runs only.
             live: Told of spans that begin and end.
+            limits: What of a span is looked at.
         """
         self._assembler = assembler
         self._window = window
@@ -79,6 +86,7 @@ class Analyzer:
         self._kept: dict[str, Execution] | None = {} if keep else None
         self._counted: Counter[str] = Counter()
         self._live = live or LiveView()
+        self._limits = limits or SpanLimits()
 
     @property
     def dropped(self) -> Mapping[str, int]:
@@ -102,10 +110,16 @@ class Analyzer:
             except Exception as error:  # noqa: BLE001 - a fault of ours must not stop what comes after it
                 self._lost("assembly_failed", len(operations), error)
 
-    def due(self, *, now_ns: int) -> tuple[Finished, ...]:
-        """Return what is complete now."""
+    def due(self, *, now_ns: int, is_behind: bool = False) -> tuple[Finished, ...]:
+        """Return what is complete now.
+
+        Args:
+            now_ns: The present (nanoseconds since the Unix epoch).
+            is_behind: More is waiting than there is time for: of each workflow only some of the executions are compared,
+                evenly chosen; ``not_compared`` counts the others, which are without findings.
+        """
         try:
-            return self._finish(self._assembler.due(now_ns=now_ns))
+            return self._finish(self._assembler.due(now_ns=now_ns), is_behind=is_behind)
         except Exception as error:  # noqa: BLE001 - as above
             self._lost("assembly_failed", 1, error)
             return ()
@@ -142,6 +156,10 @@ class Analyzer:
         open_traces = self._assembler.open()
         counts = self._live.counts(open_traces, now_ns=now_ns)
         return self._live.executions(open_traces, limit=limit, now_ns=now_ns), counts
+
+    def running(self) -> tuple[Running, ...]:
+        """Return what runs now, as far as alerts need it."""
+        return running(self._live.starts(), self._assembler.open())
 
     def live_counts(self, open_traces: Sequence[OpenTrace], *, now_ns: int) -> LiveCounts:
         """Count what runs and what has stalled."""
@@ -199,20 +217,29 @@ class Analyzer:
         return operations
 
     def _normalized(self, span: Span) -> Operation | None:
+        if max(span.start_ns, span.end_ns) > MAX_UNIX_NS:
+            self._counted["invalid_time"] += 1
+            return None
         try:
-            return normalize(span)
+            operation = normalize(self._limits.cut_span(span, self._counted))
+            return None if operation is None else self._limits.cut_names(operation, self._counted)
         except Exception as error:  # noqa: BLE001 - as above
             self._lost("convention_failed", 1, error)
             return None
 
-    def _finish(self, executions: Sequence[Execution]) -> tuple[Finished, ...]:
+    def _finish(self, executions: Sequence[Execution], *, is_behind: bool = False) -> tuple[Finished, ...]:
         findings: dict[str, list[Finding]] = defaultdict(list)
         by_workflow: dict[str, list[Execution]] = defaultdict(list)
         for execution in executions:
             by_workflow[execution.workflow].append(execution)
         for new in by_workflow.values():
-            for start in range(0, len(new), _MAX_COMPARED):
-                self._compare(new[start : start + _MAX_COMPARED], findings)
+            parts = [*_parts(new)]
+            if is_behind and len(parts) > 1:
+                # Every nth, so that each part of the time since the last look has its share.
+                parts = [*_parts(new[:: len(parts)])][:1]
+                self._counted["not_compared"] += len(new) - len(parts[0])
+            for part in parts:
+                self._compare(part, findings)
         finished = []
         for execution in executions:
             self._live.finished(execution.trace_ids)
@@ -237,8 +264,14 @@ class Analyzer:
         """
         trace_ids = {execution.trace_id for execution in new}
         before = [each for each in self._windows.of(new[0].workflow) if each.trace_id not in trace_ids]
-        compared = [*before, *new][-max(self._window, len(new)) :]
-        for finding in self._detect(compared):
+        room = _MAX_COMPARED_OPERATIONS - sum(len(each.operations) for each in new)
+        known: list[Execution] = []
+        for each in reversed(before[max(0, len(before) + len(new) - self._window) :]):
+            room -= len(each.operations)
+            if room < 0:
+                break
+            known.append(each)
+        for finding in self._detect([*reversed(known), *new]):
             for trace_id in trace_ids.intersection(finding.trace_ids):
                 findings[trace_id].append(finding)
         for execution in new:
@@ -256,3 +289,17 @@ class Analyzer:
         if not self._counted[reason]:
             _LOGGER.error("analysis: %s; further ones are only counted", reason, exc_info=error)
         self._counted[reason] += items
+
+
+def _parts(executions: Sequence[Execution]) -> Iterator[Sequence[Execution]]:
+    """Divide executions into as many as are compared at once."""
+    part: list[Execution] = []
+    operations = 0
+    for execution in executions:
+        operations += len(execution.operations)
+        if part and (len(part) == _MAX_COMPARED or operations > _MAX_COMPARED_OPERATIONS):
+            yield part
+            part, operations = [], len(execution.operations)
+        part.append(execution)
+    if part:
+        yield part

@@ -23,6 +23,9 @@ from otel_wfperf.config import parse_duration
 from otel_wfperf.model import Execution, ExecutionStatus, Finding, Severity
 from otel_wfperf.report import html
 from otel_wfperf.sidecar import pages
+from otel_wfperf.sidecar.alerting import api as alerts_api
+from otel_wfperf.sidecar.alerting.alerting import Alerting
+from otel_wfperf.sidecar.guard import Guard
 from otel_wfperf.sidecar.live import LiveCounts, LiveExecution
 from otel_wfperf.sidecar.live_document import live_document
 from otel_wfperf.sidecar.metrics import Metrics
@@ -37,6 +40,8 @@ _SECURITY_HEADERS: Final = (
     (b"content-security-policy", pages.CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
 
@@ -51,6 +56,10 @@ class State(Protocol):
     @property
     def metrics(self) -> Metrics:
         """Counters."""
+
+    @property
+    def alerting(self) -> Alerting:
+        """Alerts and silences."""
 
     @property
     def ready(self) -> bool:
@@ -168,9 +177,17 @@ async def _execution_page(state: State, request: Request) -> Response:
         return HTMLResponse(await run_in_threadpool(html.render, [execution], found, home="/"))
     document = await run_in_threadpool(state.store.execution, trace_id)
     if document is None:
-        raise _unknown_execution(trace_id)
+        return HTMLResponse(pages.running(await _running(state, trace_id)))
     findings = await run_in_threadpool(state.store.findings, trace_id=document["trace_id"])
     return HTMLResponse(pages.execution(document, findings))
+
+
+async def _running(state: State, trace_id: str) -> dict[str, Any]:
+    """Describe an execution that runs: alerts lead to it while it does."""
+    found = next((each for each in await state.live(MAX_LIMIT) if each.trace_id == trace_id), None)
+    if found is None:
+        raise _unknown_execution(trace_id)
+    return live_document(found, now_unix_ns=time.time_ns())
 
 
 async def _openapi(_state: State, _request: Request) -> Response:
@@ -233,15 +250,17 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
 )
 
 
-def application(state: State) -> ASGIApp:
-    """Build the ASGI application of the page port."""
+def application(state: State, guard: Guard | None = None) -> ASGIApp:
+    """Build the ASGI application of the page port; without a guard, everybody may ask for everything."""
     routes = [Route(endpoint.path, _handler(state, endpoint), methods=["GET"]) for endpoint in ENDPOINTS]
-    return _with_security_headers(Starlette(routes=routes, exception_handlers={HTTPException: _problem}))
+    routes += alerts_api.routes(state)
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _problem})
+    return _with_security_headers(guard.around(app) if guard is not None else app)
 
 
 def openapi() -> dict[str, Any]:
     """Describe the routes. Source: OpenAPI Specification 3.1."""
-    paths = {endpoint.path: {"get": _operation(endpoint)} for endpoint in ENDPOINTS}
+    paths = {endpoint.path: {"get": _operation(endpoint)} for endpoint in ENDPOINTS} | alerts_api.described()
     return {"openapi": "3.1.0", "info": {"title": "otel-wfperf", "version": API_VERSION}, "paths": paths}
 
 

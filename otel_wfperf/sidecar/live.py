@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from otel_wfperf.alerts import Running
 from otel_wfperf.assembly import OpenTrace
 from otel_wfperf.model import Operation, OperationKind
 from otel_wfperf.sidecar.stalls import StallRule, Usual
@@ -193,6 +194,12 @@ class LiveView:
         for trace_id in trace_ids:
             trace = self._traces.pop(trace_id, None)
             self._spans -= len(trace.spans) if trace is not None else 0
+
+    def starts(self) -> Iterator[Running]:
+        """Yield what was announced and has not ended, as far as alerts need it."""
+        for trace_id, trace in self._traces.items():
+            start_ns = min(each.operation.start_ns for each in trace.spans.values())
+            yield Running(trace_id=trace_id, workflow=_workflow_name(trace), start_ns=start_ns)
 
     def open(self) -> tuple[Operation, ...]:
         """Return what was announced and has not ended."""

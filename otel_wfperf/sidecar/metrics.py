@@ -10,6 +10,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from otel_wfperf.log import Signal
 from otel_wfperf.model import Execution, Finding
@@ -44,6 +46,20 @@ class BoundedLabel:
         return OVERFLOW
 
 
+class _Kept(Collector):
+    """A counter that something else keeps."""
+
+    def __init__(self, name: str, text: str, label: str, values: Callable[[], Mapping[str, float]]) -> None:
+        self._description = (name, text, None, (label,))
+        self._values = values
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        family = CounterMetricFamily(*self._description)
+        for value, count in self._values().items():
+            family.add_metric([value], count)
+        return [family]
+
+
 class Metrics:
     """All metrics of one sidecar, in a registry of its own."""
 
@@ -63,6 +79,12 @@ class Metrics:
         self._refused = counter(
             "wfperf_receiver_refused_requests", "OTLP requests that were refused.", "signal", "protocol", "reason"
         )
+        self._refused_connections = counter(
+            "wfperf_http_refused_connections", "Connections over the limit of a port.", "port"
+        )
+        self._refused_on_page = counter(
+            "wfperf_page_refused_requests", "Requests to page, API and metrics that were refused.", "reason"
+        )
         self._rejected = counter("wfperf_receiver_rejected_spans", "Spans left out of accepted requests.", "reason")
         self._expired = counter(
             "wfperf_log_expired_items", "Items that were too old before a consumer had them.", "consumer"
@@ -73,6 +95,22 @@ class Metrics:
         )
         self._retried = counter(
             "wfperf_exporter_retried_requests", "Requests that have to be sent again.", "exporter", "reason"
+        )
+        self._dead_letters = counter(
+            "wfperf_exporter_dead_letter_items",
+            "Items that a back end will never take and that were put aside, or could not be.",
+            "exporter",
+            "signal",
+            "kept",
+        )
+        self._evicted_letters = counter(
+            "wfperf_exporter_evicted_dead_letters", "Dead letters that went to make room.", "exporter"
+        )
+        self._left_out = counter(
+            "wfperf_exporter_left_out_spans", "Spans of traces that are not worth forwarding.", "exporter"
+        )
+        self._undecided = counter(
+            "wfperf_exporter_undecided_spans", "Spans that were forwarded before their trace was analysed.", "exporter"
         )
         self._dropped = counter("wfperf_analyzer_dropped_items", "Items that were not analysed.", "reason")
         self._store_failures = counter("wfperf_store_failures", "Tries to use the store that failed.")
@@ -85,6 +123,24 @@ class Metrics:
             ("workflow",),
             buckets=_DURATION_BUCKETS_S,
             registry=registry,
+        )
+        self._alerts = Gauge(
+            "wfperf_alerts",
+            "Alerts; those that are silenced do not count as firing.",
+            ("alertname", "state"),
+            registry=registry,
+        )
+        self._notified = counter(
+            "wfperf_alert_notifications",
+            "Messages about alerts: sent, or why they were not taken.",
+            "notifier",
+            "result",
+        )
+        self._not_notified = counter(
+            "wfperf_alert_suppressed_notifications",
+            "Alerts that a notifier was not told of, or only later.",
+            "notifier",
+            "reason",
         )
         overflowed = counter("wfperf_label_overflow", "Values of a label beyond its limit.", "label")
         self._workflow = BoundedLabel("workflow", _MAX_WORKFLOWS, overflowed)
@@ -99,6 +155,10 @@ class Metrics:
         for label_value, read in values.items():
             gauge.labels(label_value).set_function(read)
 
+    def counters(self, name: str, text: str, label: str, values: Callable[[], Mapping[str, float]]) -> None:
+        """Register a counter that something else keeps: its values by those of a label, read when it is scraped."""
+        self._registry.register(_Kept(name, text, label, values))
+
     def accepted(self, signal: Signal, protocol: str, items: int) -> None:
         """Count a request that is in the log."""
         self._accepted_requests.labels(signal.value, protocol).inc()
@@ -107,6 +167,14 @@ class Metrics:
     def refused(self, signal: Signal, protocol: str, reason: str) -> None:
         """Count a request that was refused as a whole."""
         self._refused.labels(signal.value, protocol, reason).inc()
+
+    def connection_refused(self, port: str) -> None:
+        """Count a connection over the limit of a port, such as ``http`` or ``page``."""
+        self._refused_connections.labels(port).inc()
+
+    def page_refused(self, reason: str) -> None:
+        """Count a request that the guard of the page port refused."""
+        self._refused_on_page.labels(reason).inc()
 
     def rejected_spans(self, reason: str, spans: int) -> None:
         """Count spans left out of an accepted request."""
@@ -129,6 +197,23 @@ class Metrics:
         """Count a request that has to be sent again."""
         self._retried.labels(exporter, reason).inc()
 
+    def dead_letter(self, exporter: str, signal: Signal, *, kept: bool, items: int) -> None:
+        """Count what was put aside, or should have been."""
+        self._dead_letters.labels(exporter, signal.value, str(kept).lower()).inc(items)
+
+    def dead_letters_evicted(self, exporter: str, requests: int) -> None:
+        """Count requests that were put aside and had to make room for newer ones."""
+        if requests:
+            self._evicted_letters.labels(exporter).inc(requests)
+
+    def left_out(self, exporter: str, spans: int) -> None:
+        """Count spans of traces that a back end is not to have."""
+        self._left_out.labels(exporter).inc(spans)
+
+    def undecided(self, exporter: str, spans: int) -> None:
+        """Count spans that a back end got because there was no room to wait for the analysis."""
+        self._undecided.labels(exporter).inc(spans)
+
     def dropped(self, reason: str, items: int) -> None:
         """Count what was not analysed."""
         self._dropped.labels(reason).inc(items)
@@ -149,6 +234,19 @@ class Metrics:
         self._duration.labels(workflow).observe(execution.duration_ns / 1e9, exemplar)
         for finding in findings:
             self._findings.labels(finding.detector, finding.severity.value).inc()
+
+    def alerts(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Show how many alerts there are, by name and state."""
+        for (name, state), count in counts.items():
+            self._alerts.labels(name, state).set(count)
+
+    def notified(self, notifier: str, result: str) -> None:
+        """Count a message about alerts: ``sent``, or why it was not taken."""
+        self._notified.labels(notifier, result).inc()
+
+    def notification_suppressed(self, notifier: str, reason: str, alerts: int) -> None:
+        """Count alerts that a notifier was not told of, or only later."""
+        self._not_notified.labels(notifier, reason).inc(alerts)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """Return the body of /metrics and its content type; OpenMetrics, with exemplars, when asked for."""

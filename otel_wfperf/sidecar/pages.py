@@ -71,6 +71,20 @@ def _live(executions: Sequence[Document]) -> tuple[Html, ...]:
     return (table, element("h2", "Finished")) if rows else ()
 
 
+def running(live: Document) -> str:
+    """Render one execution that is not complete, with its open spans."""
+    name = live["workflow"] or "not known yet"
+    state = "ended; it is analysed as soon as its last spans are here" if live["root_ended"] else "running"
+    return _page(
+        name,
+        element("h1", element("a", "All executions", href="/")),
+        element("h2", name),
+        element("p", live["trace_id"], class_="mono"),
+        element("p", f"{state}; began {_moment(live['start_unix_ns'])}, {duration_s(live['age_s'])} ago."),
+        *_live([live])[:1],
+    )
+
+
 def execution(document: Document, findings: Sequence[Document]) -> str:
     """Render one execution from what the store has of it: its spans are no longer here."""
     facts = (

@@ -10,18 +10,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
+from otel_wfperf.alerts import Running
 from otel_wfperf.assembly import OpenTrace
 from otel_wfperf.config import RetentionConfig
 from otel_wfperf.errors import LogFullError
-from otel_wfperf.log import Log, Signal
+from otel_wfperf.log import Log, Record, Signal
 from otel_wfperf.model import Execution, Finding, OperationKind
 from otel_wfperf.otlp import protobuf
 from otel_wfperf.report.document import execution_document, finding_document
 from otel_wfperf.sidecar.analyzer import Analyzer, Finished
 from otel_wfperf.sidecar.annotation import annotation
 from otel_wfperf.sidecar.clock import steady_clock
+from otel_wfperf.sidecar.decisions import Decisions
 from otel_wfperf.sidecar.live import LiveCounts, LiveExecution
 from otel_wfperf.sidecar.metrics import Metrics
 from otel_wfperf.store import AgentRow, Analysed, Limits, Position, Sample, Store, StoreUnavailableError
@@ -30,10 +32,13 @@ _LOGGER = logging.getLogger(__name__)
 CONSUMER: Final = "analyzer"
 # Chosen: findings appear within this time plus the quiet period; looking costs a pass over the open traces.
 _TICK_S: Final = 0.25
-# Chosen: the pause after a look is at least twice as long as the look took, up to a second. What became complete
-# meanwhile is compared at once, which costs little more than comparing one.
-_REST: Final = 2
+# Chosen: the pause after a look is at least four times as long as the look took, up to a second, so that looking takes
+# a fifth of the time. What became complete meanwhile is compared at once, which costs little more than comparing one.
+_REST: Final = 4
 _MAX_REST_NS: Final = 1_000_000_000
+# Chosen: that much is read at 10,000 spans/s between two looks; more waits only where analysis is slower than what
+# comes, and then it is better to compare some of the executions than to fall behind until the log is full.
+_BEHIND_RECORDS: Final = 100
 # Chosen: often enough for metrics that are scraped every few seconds.
 _COUNT_NS: Final = 1_000_000_000
 # Chosen: half of the log may be held back by open traces; past it a restart would find them incomplete, which is
@@ -58,6 +63,16 @@ class Analysis:
 
     executions: tuple[Execution, ...]
     findings: tuple[Finding, ...]
+
+
+class Observer(Protocol):
+    """Is told what the pipeline takes in, and what comes out of it."""
+
+    def measured(self, records: Sequence[Record], *, now_ns: int) -> None:
+        """Look at records of the log; called in the pipeline's thread."""
+
+    def analysed(self, execution: Execution, findings: Sequence[Finding]) -> None:
+        """Look at a result."""
 
 
 class Pipeline:
@@ -99,9 +114,11 @@ class Pipeline:
         self._stopping = False
         self._next_tick_ns = 0
         self.position = position
+        self.decisions = Decisions(position, store.verdicts)
         self._committed = position
         self.open: tuple[OpenTrace, ...] = ()
         self.live_counts = LiveCounts()
+        self.observer: Observer | None = None
         self._next_count_ns = 0
 
     async def run(self) -> None:
@@ -171,6 +188,10 @@ class Pipeline:
         executions, self.live_counts = await self._in_thread(lambda: self._analyzer.live(limit=limit, now_ns=now_ns))
         return executions
 
+    async def running(self) -> tuple[Running, ...]:
+        """Return what runs now, as far as alerts need it."""
+        return await self._in_thread(self._analyzer.running)
+
     async def find(self, trace_id: str) -> tuple[Execution, tuple[Finding, ...]] | None:
         """Return a recent execution and its findings; None when it is not in memory any more."""
         return await self._in_thread(lambda: self._analyzer.find(trace_id))
@@ -184,15 +205,21 @@ class Pipeline:
         records = await self._log.read(self.position)
         now_ns = self._clock_ns()
         if records:
-            await self._in_thread(lambda: self._analyzer.add(records, now_ns=now_ns))
+            await self._in_thread(lambda: self._add(records, now_ns))
             self.position = records[-1].offset
         if now_ns >= self._next_tick_ns:
             await self._tick()
         return bool(records)
 
+    def _add(self, records: Sequence[Record], now_ns: int) -> None:
+        self._analyzer.add(records, now_ns=now_ns)
+        if self.observer is not None:
+            self.observer.measured(records, now_ns=now_ns)
+
     async def _tick(self) -> None:
         now_ns = self._clock_ns()
-        await self._settle(await self._in_thread(lambda: self._analyzer.due(now_ns=now_ns)))
+        is_behind = self._log.end - self.position > _BEHIND_RECORDS
+        await self._settle(await self._in_thread(lambda: self._analyzer.due(now_ns=now_ns, is_behind=is_behind)))
         await self._count_live(now_ns)
         done_ns = self._clock_ns()
         self._next_tick_ns = max(now_ns + int(_TICK_S * 1e9), done_ns + min(_MAX_REST_NS, _REST * (done_ns - now_ns)))
@@ -218,8 +245,11 @@ class Pipeline:
         if finished or done != self._committed:
             await self._save(await self._in_thread(lambda: self._described(finished)), done)
         await self._release(done)
+        self.decisions.settled(position, (trace.trace_id for trace in open_traces))
         for one in finished:
             self._metrics.analysed(one.execution, one.findings)
+            if self.observer is not None:
+                self.observer.analysed(one.execution, one.findings)
         self._export_drops(await self._in_thread(lambda: dict(self._analyzer.dropped)))
 
     def _described(self, finished: Sequence[Finished]) -> list[Analysed]:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,17 +16,19 @@ from otel_wfperf.config import SidecarConfig
 from otel_wfperf.errors import ConfigError, LogFullError
 from otel_wfperf.log import SqliteLog, put_aside
 from otel_wfperf.model import Execution, Finding
+from otel_wfperf.otlp.limits import SpanLimits
 from otel_wfperf.sidecar import api
+from otel_wfperf.sidecar.alerting.alerting import Alerting
 from otel_wfperf.sidecar.analyzer import Analyzer
-from otel_wfperf.sidecar.exporters.forwarder import Forwarder, consumer
-from otel_wfperf.sidecar.exporters.transport import connect
-from otel_wfperf.sidecar.http_server import HttpServer
+from otel_wfperf.sidecar.exporters.exporting import Exporting
+from otel_wfperf.sidecar.exporters.forwarder import consumer
+from otel_wfperf.sidecar.guard import Guard
 from otel_wfperf.sidecar.live import LiveCounts, LiveExecution, LiveView
+from otel_wfperf.sidecar.log_metrics import expose_log
 from otel_wfperf.sidecar.metrics import Metrics
 from otel_wfperf.sidecar.pipeline import CONSUMER, Analysis, Pipeline
-from otel_wfperf.sidecar.receivers import http
-from otel_wfperf.sidecar.receivers.grpc import GrpcReceiver
-from otel_wfperf.sidecar.receivers.request import Intake
+from otel_wfperf.sidecar.ports import Endpoints, Ports
+from otel_wfperf.sidecar.reloads import Reloads
 from otel_wfperf.sidecar.usual import UsualDurations
 from otel_wfperf.store import Store, StoreDamagedError
 
@@ -42,41 +41,30 @@ _RESTART_S: Final = 1.0
 __all__ = ["Analysis", "Endpoints", "Sidecar"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoints:
-    """Where a sidecar listens.
-
-    Attributes:
-        grpc: OTLP over gRPC (host:port).
-        http: OTLP over HTTP (base URL).
-        page: Page, API, metrics (base URL).
-    """
-
-    grpc: str
-    http: str
-    page: str
-
-
 class Sidecar:
     """Everything in one process: receivers, log, analyzer, store, exporters, page.
 
     Start order: log and store, then consumers, then the page, then the receivers; stopping is the reverse.
     """
 
-    def __init__(self, config: SidecarConfig, *, keep_executions: bool = False) -> None:
+    def __init__(self, config: SidecarConfig, *, keep_executions: bool = False, reloads: Reloads | None = None) -> None:
         """Prepare; nothing is opened before :meth:`start`.
 
         Args:
             config: Addresses, limits, exporters.
             keep_executions: Keep all executions in memory for :meth:`finish`; for short runs only.
+            reloads: How reading the configuration went; shown in the metrics.
         """
         self.config = config
         self.metrics = Metrics()
+        (reloads or Reloads()).show(self.metrics)
         self.ready = False
         self._keep = keep_executions
+        # Nobody is to be told of a short run: who started it sees how it goes.
+        alerts = config.alerts.model_copy(update={"enabled": False}) if keep_executions else config.alerts
+        self.alerting = Alerting(alerts, config.data_dir / "alerts.json", counts=self.metrics)
         self._opened = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
-        self._forwarders: list[Forwarder] = []
 
     # -- what the API shows ----------------------------------------------------------------------------------------
 
@@ -104,8 +92,12 @@ class Sidecar:
         """Open everything and serve; raise ConfigError when something of the configuration cannot be had."""
         try:
             await self._open_storage()
+            page = api.application(self, Guard(self.config, refused=self.metrics.page_refused))
+            self._ports = Ports(self.config, self._log, self.metrics, page=page)
+            await self._start_alerting()
             await self._start_consumers()
-            endpoints = await self._listen()
+            endpoints = await self._ports.open(self._opened)
+            self._watch(endpoints)
         except BaseException:
             await self._close()
             raise
@@ -116,19 +108,19 @@ class Sidecar:
         """Analyse all that has been received, open traces included; for the argument see :meth:`Pipeline.finish`."""
         return await self._pipeline.finish(ended_by)
 
-    async def stop(self) -> None:
-        """Drain: finish requests, analyse what is complete, give the exporters a little time, close.
+    async def stop(self, *, drain: bool = True) -> None:
+        """Finish requests, analyse what is complete, give the exporters a little time, close.
 
-        What could not be analysed or exported within the drain timeout stays in the log for the next start.
+        What could not be analysed or exported within the drain timeout stays in the log for the next start. Without
+        ``drain`` all of it stays there at once.
         """
         self.ready = False
-        self._intake.draining = True
         loop = asyncio.get_running_loop()
-        timeout_s = self.config.drain_timeout_s
+        timeout_s = self.config.drain_timeout_s if drain else 0.0
         deadline_s = loop.time() + timeout_s
-        await asyncio.gather(self._grpc.stop(timeout_s / 2), self._http.stop())
+        await self._ports.drain()
         await self._pipeline.stop(timeout_s / 4)
-        await asyncio.gather(*(forwarder.drain(deadline_s - loop.time()) for forwarder in self._forwarders))
+        await self._exporting.drain(deadline_s - loop.time())
         await self._close()
 
     async def _close(self) -> None:
@@ -145,11 +137,12 @@ class Sidecar:
             consumers=[CONSUMER, *(consumer(exporter.name) for exporter in config.exporters)],
             max_size_bytes=config.log.max_size_bytes,
             max_age_s=config.log.max_age_s,
-            fsync=config.log.fsync,
+            fsync=config.log.fsync == "always",
+            fsync_interval_s=config.log.fsync_interval_s if config.log.fsync == "interval" else None,
         )
         self._opened.push_async_callback(self._log.close)
         path = config.data_dir.absolute() / "store.sqlite"
-        self._store = await asyncio.to_thread(_open_store, path, fsync=config.log.fsync)
+        self._store = await asyncio.to_thread(_open_store, path, fsync=config.log.fsync == "always")
         self._opened.callback(self._store.close)
 
     async def _start_consumers(self) -> None:
@@ -157,6 +150,7 @@ class Sidecar:
         position = await asyncio.to_thread(self._resume)
         analyzer = Analyzer(
             Assembler(config.assembly.settings()),
+            limits=SpanLimits(**config.limits.model_dump(include=SpanLimits.names())),
             window=config.window,
             analysed=await asyncio.to_thread(self._store.analysed_after, position),
             keep=self._keep,
@@ -172,22 +166,29 @@ class Sidecar:
         )
         self._opened.callback(self._pipeline.close)
         self._supervise("analyzer", self._pipeline.run)
-        for exporter_config in config.exporters:
-            exporter = connect(exporter_config)
-            self._opened.push_async_callback(exporter.close)
-            forwarder = Forwarder(
-                exporter_config,
-                exporter,
-                self._log,
-                metrics=self.metrics,
-                max_age_s=config.log.max_age_s,
-                random=random.random,
-            )
-            self._forwarders.append(forwarder)
-            self._supervise(f"exporter {exporter_config.name}", forwarder.run)
+        self._exporting = Exporting(
+            config.exporters,
+            self._log,
+            self._pipeline.decisions,
+            metrics=self.metrics,
+            data_dir=config.data_dir,
+            max_age_s=config.log.max_age_s,
+        )
+        self._opened.push_async_callback(self._exporting.close)
+        for name, work in self._exporting.work().items():
+            self._supervise(name, work)
         self._supervise("log trimming", self._trim_log)
         self._supervise("store trimming", self._trim_store)
         self._register_gauges()
+
+    async def _start_alerting(self) -> None:
+        await self.alerting.start(self._store.endings)
+        self._opened.push_async_callback(self.alerting.stop, self.config.drain_timeout_s / 4)
+
+    def _watch(self, endpoints: Endpoints) -> None:
+        self.alerting.page_url = self.config.alerts.page_url or endpoints.page
+        self._pipeline.observer = self.alerting
+        self._supervise("alerts", lambda: self.alerting.run(self._pipeline.running))
 
     def _sketch(self, workflow: str, kind: str, name: str) -> Sketch:
         return self._store.sketch(workflow, kind=kind, name=name)
@@ -195,43 +196,16 @@ class Sidecar:
     def _resume(self) -> int:
         """Return how far the analyzer came in this log; in a new log it starts from the beginning."""
         position = self._store.position(CONSUMER)
-        if position is not None and position.log_id == self._log.log_id:
+        # Past the last offset: a machine that died took commits of the log with it that the store has seen.
+        known = position is not None and position.log_id == self._log.log_id
+        if position is not None and known and position.offset <= self._log.last_offset:
             return position.offset
         self._store.forget_offsets()
         return 0
 
-    async def _listen(self) -> Endpoints:
-        config = self.config
-        drain_s = config.drain_timeout_s / 2
-        self._intake = Intake(self._log, self.metrics, max_request_bytes=config.max_request_size_bytes)
-        page = HttpServer(
-            api.application(self),
-            config.listen.page,
-            key="sidecar.listen.page",
-            drain_timeout_s=0,
-            read_timeout_s=config.read_timeout_s,
-        )
-        page_url = await page.start()
-        self._opened.push_async_callback(page.stop)
-        app = http.application(self._intake, read_timeout_s=config.read_timeout_s)
-        self._http = HttpServer(
-            app,
-            config.listen.http,
-            key="sidecar.listen.http",
-            drain_timeout_s=drain_s,
-            read_timeout_s=config.read_timeout_s,
-        )
-        http_url = await self._http.start()
-        self._opened.push_async_callback(self._http.stop)
-        self._grpc = GrpcReceiver(self._intake, config.listen.grpc)
-        grpc_address = await self._grpc.start()
-        self._opened.push_async_callback(self._grpc.stop, 0)
-        return Endpoints(grpc=grpc_address, http=http_url, page=page_url)
-
     def _register_gauges(self) -> None:
         log, pipeline = self._log, self._pipeline
-        self.metrics.gauge("wfperf_log_size_bytes", "Data in the log.", lambda: log.size_bytes)
-        self.metrics.gauge("wfperf_log_limit_bytes", "Size at which data is refused.", lambda: log.max_size_bytes)
+        expose_log(log, self.metrics)
         self.metrics.gauge(
             "wfperf_analyzer_pending_records", "Requests not analysed yet.", lambda: log.end - pipeline.position
         )
@@ -243,12 +217,6 @@ class Sidecar:
             "wfperf_stalled_executions",
             "Running executions in which something takes much longer than usual.",
             lambda: pipeline.live_counts.stalled,
-        )
-        self.metrics.gauges(
-            "wfperf_exporter_pending_records",
-            "Requests that the back end has not taken yet.",
-            "exporter",
-            {forwarder.name: partial(_pending, forwarder) for forwarder in self._forwarders},
         )
 
     async def _trim_log(self) -> None:
@@ -278,10 +246,6 @@ class Sidecar:
                     return
 
         self._tasks.append(asyncio.create_task(supervise(), name=f"wfperf {name}"))
-
-
-def _pending(forwarder: Forwarder) -> float:
-    return forwarder.pending_records
 
 
 def _open_store(path: Path, *, fsync: bool) -> Store:

@@ -36,9 +36,11 @@ from otel_wfperf.analysis.sketch import Sketch
 from otel_wfperf.errors import WfperfError
 from otel_wfperf.model import Execution, Finding
 from otel_wfperf.store.analysed import Analysed, Document, Position, Sample
+from otel_wfperf.store.endings import Ending, endings
 from otel_wfperf.store.migration import migrate
 from otel_wfperf.store.retention import Limits, give_back, make_reclaimable, prune, used_bytes
 from otel_wfperf.store.tables import AGENTS, CURSORS, EXECUTIONS, FINDINGS, SKETCHES, TRACES
+from otel_wfperf.store.verdicts import Verdict, verdicts
 
 _HOUR_NS: Final = 3_600_000_000_000
 # Chosen: well within the 999 of the oldest SQLite.
@@ -208,6 +210,16 @@ class Store:
         ).subquery()
         order = (wanted.c.severity_rank, func.coalesce(wanted.c.saving_median_s, 0).desc())
         return self._documents(select(wanted.c.document).where(wanted.c.age == 1).order_by(*order).limit(limit))
+
+    def endings(self, since_unix_ns: int) -> list[Ending]:
+        """Return how the executions ended that were stored since a moment, oldest first."""
+        with self._connected() as connection:
+            return list(endings(connection, since_unix_ns))
+
+    def verdicts(self, trace_ids: Iterable[str]) -> dict[str, Verdict]:
+        """Return what came out of the analysis of traces; those of which nothing is stored are left out."""
+        with self._connected() as connection:
+            return {k: v for some in _chunks(trace_ids) for k, v in verdicts(connection, some).items()}
 
     def agents(self, *, workflow: str | None = None, since_unix_ns: int | None = None) -> list[dict[str, Any]]:
         """Sum up what each agent did, busiest first."""

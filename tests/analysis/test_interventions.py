@@ -1,5 +1,6 @@
 """What each change means for the operations of runs; times are milliseconds."""
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -207,3 +208,137 @@ def test_cached_tokens_cost_no_time_and_are_not_counted() -> None:
     run.llm(0, 100, parent=agent, tokens=(9000, 0, 8000))
 
     assert savings_ms("context agent:reader 2k tokens", *runs, run.build())[-1] == 0
+
+
+def declared_graph() -> Execution:
+    """``plan``, then two steps that need it, then one that needs both, then one that needs that; one after another."""
+    run = Run()
+    needs = {"plan": (), "research_a": ("plan",), "items": ("plan",), "review": ("research_a", "items")}
+    for index, (name, depends_on) in enumerate({**needs, "write": ("review",)}.items()):
+        run.phase(name, 100 * index, 100, depends_on=depends_on)
+    return run.build()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("parallel phase:items,review", "review waits for items (declared)"),
+        ("parallel phase:research_a,items,write", "write waits for review, which waits for research_a (declared)"),
+        ("parallel phase:plan,write", "write waits for review, which waits for research_a, which waits for plan"),
+        ("parallel phase:*", "research_a waits for plan (declared)"),
+    ],
+)
+def test_steps_that_a_declared_graph_puts_after_each_other_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(PlanError, match=re.escape(reason)):
+        savings_ms(text, declared_graph())
+
+
+def test_of_a_declared_graph_what_can_start_together_does() -> None:
+    [intervention] = parse_scenario("parallel workflow:research").interventions
+    plan = intervention.plan([declared_graph()])
+
+    assert savings_ms("parallel workflow:research", declared_graph()) == [100]
+    assert savings_ms("parallel phase:research_a,items", declared_graph()) == [100]
+    assert plan.confidence is Confidence.PROVEN
+    assert plan.assumptions[0] == (
+        "What has to stay apart does: research_a waits for plan (declared); review waits for research_a (declared); "
+        "write waits for review (declared)."
+    )
+
+
+def test_a_chain_leaves_nothing_to_start_together() -> None:
+    run = Run()
+    for index, name in enumerate("abc"):
+        run.phase(name, 100 * index, 100, depends_on=("abc"[index - 1],) if index else ())
+    plan = Together(targets=named("workflow:research")).plan([run.build()])
+
+    assert not plan.changes
+    assert plan.assumptions == ("Nothing can start together: b waits for a (declared); c waits for b (declared).",)
+
+
+def test_a_result_that_was_passed_on_shows_that_a_step_waits() -> None:
+    def run(given: frozenset[int]) -> Execution:
+        found = Run()
+        found.tool("find", 0, 100, input_fragments=frozenset({1}), output_fragments=frozenset({1, 2}))
+        found.tool("load", 100, 100, input_fragments=given)
+        return found.build()
+
+    with pytest.raises(PlanError, match="load waits for find: it was given a part of its result"):
+        savings_ms("parallel tool:find,load", run(frozenset({2})))
+    # What the first had been given itself is no result of it.
+    assert savings_ms("parallel tool:find,load", run(frozenset({1}))) == [100]
+
+
+def test_one_model_turn_outweighs_content() -> None:
+    run = Run()
+    run.tool("find", 0, 100, turn="t1", output_fragments=frozenset({2}))
+    run.tool("load", 100, 100, turn="t1", input_fragments=frozenset({2}))
+
+    assert savings_ms("parallel tool:find,load", run.build()) == [100]
+
+
+def test_nothing_moves_across_a_step_that_it_may_wait_for() -> None:
+    run = Run()
+    for index, name in enumerate(("research_a", "research_b", "write")):
+        run.phase(name, 100 * index, 100)
+
+    with pytest.raises(PlanError, match="write would start before research_b, and nothing shows that it does not wait"):
+        savings_ms("parallel phase:research_a,write", run.build())
+    assert savings_ms("parallel phase:research_*", run.build()) == [100]
+
+
+def test_steps_move_across_what_a_declared_graph_shows_to_be_independent() -> None:
+    run = Run()
+    for index, name in enumerate(("a", "b", "c")):
+        run.phase(name, 100 * index, 100, depends_on=())
+
+    assert savings_ms("parallel phase:a,c", run.build()) == [100]
+
+
+def test_a_model_call_between_the_steps_is_the_reason() -> None:
+    run = Run()
+    run.tool("a", 0, 100)
+    run.llm(100, 100)
+    run.tool("b", 200, 100)
+
+    with pytest.raises(PlanError, match="between a and b stands a model call or a person, and b may rest on it"):
+        savings_ms("parallel tool:a,b", run.build())
+
+
+def test_steps_inside_different_ones_do_not_start_together() -> None:
+    run = Run()
+    for index, name in enumerate("ab"):
+        run.tool(name, 100 * index, 100, parent=run.phase(f"phase-{name}", 100 * index, 100))
+
+    with pytest.raises(PlanError, match="a, b: no step of the others is inside the same one"):
+        savings_ms("parallel tool:a,b", run.build())
+
+
+def test_work_that_moves_leaves_the_rest_of_the_agent_as_it_is() -> None:
+    run = Run()
+    agent = run.agent("A", 0, 1000)
+    run.tool("load", 0, 800, parent=agent)
+    run.llm(800, 200, parent=agent, tokens=(100, 20))
+    other = run.agent("B", 1000, 50)
+    run.llm(1000, 50, parent=other, tokens=(100, 10))
+
+    # 10 ms for each token out become 5: the call takes 100 ms instead of 200, and the tool its 800.
+    assert savings_ms("move agent:A to agent:B", run.build()) == [100]
+
+
+def test_work_of_which_no_model_call_was_recorded_cannot_be_moved() -> None:
+    run = Run()
+    run.agent("A", 0, 1000)
+    run.llm(1000, 50, parent=run.agent("B", 1000, 50))
+
+    with pytest.raises(PlanError, match="no model calls of agent:A are recorded"):
+        savings_ms("move agent:A to agent:B", run.build())
+
+
+def test_tries_of_one_step_do_not_start_together() -> None:
+    run = Run()
+    run.phase("fetch", 0, 100, error="Timeout")
+    run.phase("fetch", 100, 100)
+    plan = Together(targets=named("workflow:research")).plan([run.build()])
+
+    assert plan.assumptions == ("Nothing can start together: fetch is tried again after it failed.",)

@@ -30,8 +30,8 @@ def test_a_prediction_says_what_it_rests_on() -> None:
     assert prediction.operations == 10
     assert prediction.saving.median_s == pytest.approx(0.95)
     assert 0.5 <= prediction.saving.low_s < 0.95 < prediction.saving.high_s <= 1.4
-    assert prediction.before_s == pytest.approx(1.5)
-    assert prediction.after.median_s == pytest.approx(1.25)
+    assert prediction.before_s == pytest.approx(2.9)
+    assert prediction.after.median_s == pytest.approx(1.95)
     assert prediction.confidence is Confidence.OBSERVED
     assert prediction.assumptions[0].startswith("What had ended before a step started")
 
@@ -112,3 +112,33 @@ def test_findings_of_real_detectors_can_be_replayed_together(name: str) -> None:
     savings = [each.saving.median_s for each in findings if each.saving]
     assert max(savings) <= combination.saving.median_s * 1.001
     assert combination.saving.median_s <= sum(savings) * 1.001
+
+
+def test_the_lengths_are_those_of_the_runs_that_it_changes() -> None:
+    """Most runs have no search: over all of them, the median would not change at all."""
+    runs = [run(number) for number in (0, 2, 1, 3, 5, 7, 9)]
+
+    [prediction] = predict(parse_scenario("remove tool:search"), runs)
+
+    assert (prediction.runs_touched, prediction.before_s, prediction.after.median_s) == (2, 2.0, 1.0)
+    assert prediction.saving.median_s == 1.0
+
+
+def test_a_change_without_effect_beside_the_others_is_told() -> None:
+    idle = "'faster tool:search 30%' makes no difference beside the other changes."
+
+    [both] = predict(parse_scenario("remove tool:search; faster tool:search 30%"), [run(0)])
+    [apart] = predict(parse_scenario("faster phase:plan x2; faster tool:search 30%"), [run(0)])
+
+    assert both.assumptions[0] == idle
+    assert not any("makes no difference" in each for each in apart.assumptions)
+
+
+def test_a_change_that_cannot_be_told_names_all_that_it_is_made_to() -> None:
+    built = Run()
+    built.phase("a", 0, 100, depends_on=())
+    built.phase("b", 100, 100, depends_on=("a",))
+
+    with pytest.raises(ScenarioError, match="cannot start together: phase:a, phase:b of research") as caught:
+        predict(parse_scenario("parallel phase:a,b"), [built.build()])
+    assert caught.value.hint.startswith("b waits for a (declared); ")

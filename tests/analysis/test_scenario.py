@@ -38,6 +38,7 @@ SEARCH = (target("tool", "search", "search", 7),)
             MoveWork(targets=(target("agent", "A", "A", 6),), to=target("agent", "B", "B", 17)),
         ),
         ("context agent:a 8000 tokens", ContextLimit(targets=(target("agent", "a", "a", 9),), tokens=8000)),
+        ("context agent:a 8000tokens", ContextLimit(targets=(target("agent", "a", "a", 9),), tokens=8000)),
         ("context agent:a 8k", ContextLimit(targets=(target("agent", "a", "a", 9),), tokens=8000)),
         ("context agent:a 1.5ktokens", ContextLimit(targets=(target("agent", "a", "a", 9),), tokens=1500)),
     ],
@@ -96,6 +97,8 @@ def test_several_changes_are_apart_and_empty_ones_are_left_out() -> None:
         ("move tool:A to agent:B", 6, "move takes agents, not tools", "move agent:A to agent:B"),
         ("move agent:A agent:B", 14, "agent:B instead of to", "move agent:A to agent:B"),
         ("move agent:A to agent:*", 17, "the work moves to one agent", "move agent:A to agent:B"),
+        ("remove workflow:report", 8, "without its workflow nothing is left", "name what is to go inside it"),
+        ("context agent:a 500", 17, "500 lacks its unit", "write 500 tokens"),
         ("context agent:a lots", 17, "lots is no number of tokens", "8000 tokens"),
     ],
 )

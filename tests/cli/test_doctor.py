@@ -2,7 +2,7 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -13,6 +13,7 @@ from otel_wfperf.config import ExporterConfig, ListenConfig, SidecarConfig
 from otel_wfperf.sidecar.embedded import embedded
 from tests.cli.conftest import Wfperf
 from tests.processes import free_ports
+from tests.sidecar.authority import Authority
 
 
 @pytest.fixture
@@ -41,6 +42,34 @@ def test_a_port_in_use_names_its_owner(taken: int) -> None:
     assert first.health is Health.WARN
     assert "in use by" in first.detail
     assert "another port" in first.next_step
+
+
+def running(folder: Path, security: dict[str, Any]) -> list[Check]:
+    """Examine a sidecar that runs with what protects it."""
+    grpc, http, page = free_ports(3)
+    config = SidecarConfig.model_validate(
+        {"listen": listen(grpc=grpc, http=http, page=page), "data_dir": folder / "data", "security": security}
+    )
+    with embedded(config):
+        return list(network.checks(config))
+
+
+@pytest.mark.parametrize("client_ca", [False, True])
+def test_a_protected_sidecar_is_examined_with_what_the_configuration_has(tmp_path: Path, *, client_ca: bool) -> None:
+    authority = Authority(tmp_path / "authority")
+    (tmp_path / "token").write_text("0123456789abcdef\n")
+    tls = authority.server(clients=authority if client_ca else None)
+    protection = {"tls": tls, "tokens": [{"file": str(tmp_path / "token")}]}
+
+    checks = running(tmp_path, {"otlp": protection, "page": protection})
+
+    assert [(check.subject, check.health) for check in checks] == [
+        ("sidecar", Health.OK),
+        ("OTLP over HTTP", Health.OK),
+        ("OTLP over gRPC", Health.OK),
+    ]
+    assert ("to clients with a certificate only" in checks[0].detail) == client_ca
+    assert ("to clients with a certificate only" in checks[1].detail) == client_ca
 
 
 def test_any_free_port_needs_no_check() -> None:

@@ -3,39 +3,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from otel_wfperf.errors import ConfigError, LogFullError
 from otel_wfperf.log import Signal, SqliteLog
+from tests.log.opening import DAY_NS, files_cannot_grow_beyond, opened
 from tests.peers import REPOSITORY
-
-DAY_NS = 86_400_000_000_000
-
-
-@asynccontextmanager
-async def opened(
-    folder: Path,
-    *consumers: str,
-    max_size_bytes: int = 10**9,
-    clock_ns: Callable[[], int] = lambda: DAY_NS,
-) -> AsyncIterator[SqliteLog]:
-    log = SqliteLog(
-        folder / "log.sqlite",
-        consumers=consumers or ("reader",),
-        max_size_bytes=max_size_bytes,
-        max_age_s=3600,
-        fsync=False,
-        clock_ns=clock_ns,
-    )
-    try:
-        yield log
-    finally:
-        await log.close()
-
 
 async def test_reads_back_what_was_appended_in_order(tmp_path: Path) -> None:
     async with opened(tmp_path) as log:
@@ -120,27 +95,31 @@ async def test_drops_what_is_too_old_and_counts_it_by_consumer(tmp_path: Path) -
 
 
 async def test_refuses_more_than_its_limit_until_there_is_room(tmp_path: Path) -> None:
-    async with opened(tmp_path, max_size_bytes=1000) as log:
+    async with opened(tmp_path, max_size_bytes=1500) as log:
         await log.append(Signal.TRACES, bytes(800), items=1)
-        with pytest.raises(LogFullError) as refused:
+        with pytest.raises(LogFullError, match=r"sidecar\.log\.max_size") as refused:
             await log.append(Signal.TRACES, bytes(800), items=1)
         assert refused.value.retry_after_s > 0
+        assert log.status.refused_appends == {"size": 1}
 
         await log.commit("reader", 1)
         await log.trim()
         assert await log.append(Signal.TRACES, bytes(800), items=1) == 2
 
 
-async def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
+async def test_a_write_that_fails_is_refused_and_what_follows_is_taken(tmp_path: Path) -> None:
     async with opened(tmp_path) as log:
-        pages = log._write.execute("PRAGMA page_count").fetchone()[0]
-        log._write.execute(f"PRAGMA max_page_count = {pages + 4}")
-        with pytest.raises(LogFullError):
-            await log.append(Signal.TRACES, bytes(100_000), items=1)
-        assert (log.end, log.size_bytes) == (0, 0)
+        await log.append(Signal.TRACES, b"one", items=1)
+        with files_cannot_grow_beyond(100_000):
+            with pytest.raises(LogFullError, match="the disk of the log"):
+                await log.append(Signal.TRACES, bytes(200_000), items=1)
+            with pytest.raises(LogFullError, match="the disk of the log"):
+                await log.append(Signal.TRACES, bytes(200_000), items=1)
+        assert (log.end, log.status.records) == (1, 1)
+        assert sum(log.status.refused_appends.values()) == 2
 
-        log._write.execute("PRAGMA max_page_count = 100000")
-        assert await log.append(Signal.TRACES, bytes(100_000), items=1) == 1
+        assert await log.append(Signal.TRACES, bytes(200_000), items=1) == 2
+        assert [len(record.data) for record in await log.read(0)] == [3, 200_000]
 
 
 async def test_leaves_room_on_the_disk_to_delete_and_uses_again_what_it_deleted(tmp_path: Path) -> None:
@@ -173,7 +152,7 @@ async def test_trims_thousands_of_records(tmp_path: Path) -> None:
         await log.trim()
 
         assert [record.offset for record in await log.read(0, limit=1)] == [4401]
-        assert log.size_bytes == 100 * (64 + len(b"data"))
+        assert log.status.records == 100
 
 
 async def test_waits_for_news(tmp_path: Path) -> None:
@@ -196,40 +175,16 @@ async def test_a_folder_that_cannot_be_written_is_told_from_a_taken_one() -> Non
         SqliteLog(Path("/proc/log.sqlite"), consumers=["reader"], max_size_bytes=10**9, max_age_s=3600)
 
 
-async def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
-    (tmp_path / "log.sqlite").write_bytes(b"no database" * 1000)
+async def test_only_what_cannot_be_stored_is_refused(tmp_path: Path) -> None:
     async with opened(tmp_path) as log:
-        assert await log.append(Signal.TRACES, b"one", items=1) == 1
+        items = [1, 2**70, 3]
+        answers = await asyncio.gather(
+            *(log.append(Signal.TRACES, b"data", items=count) for count in items), return_exceptions=True
+        )
 
-    assert (tmp_path / "log.sqlite.damaged").read_bytes() == b"no database" * 1000
-
-
-@pytest.mark.parametrize("page", [10, 25, 40])
-async def test_a_damaged_page_costs_only_the_records_around_it(tmp_path: Path, page: int) -> None:
-    bodies = [bytes([number]) * 1500 for number in range(100)]
-    async with opened(tmp_path) as log:
-        for body in bodies:
-            await log.append(Signal.TRACES, body, items=1)
-        first_log_id = log.log_id
-    with (tmp_path / "log.sqlite").open("r+b") as file:
-        file.seek(4096 * page)
-        file.write(b"\xff" * 4096)
-
-    async with opened(tmp_path) as log:
-        kept = [record.data for record in await log.read(0, limit=1000)]
-        assert log.log_id != first_log_id
-        assert await log.append(Signal.TRACES, b"new", items=1) == len(kept) + 1
-
-    assert kept == [body for body in bodies if body in kept]
-    assert len(kept) >= len(bodies) - 10
-
-
-async def test_a_fault_of_ours_does_not_end_the_writer(tmp_path: Path) -> None:
-    async with opened(tmp_path) as log:
-        with pytest.raises(LogFullError):
-            await log.commit("reader", 2**70)
-
-        assert await log.append(Signal.TRACES, b"one", items=1) == 1
+        assert isinstance(answers[1], LogFullError)
+        assert [record.items for record in await log.read(0)] == [1, 3]
+        assert log.status.refused_appends == {"fault": 1}
 
 
 async def test_a_disk_that_is_gone_refuses_retryably(tmp_path: Path) -> None:

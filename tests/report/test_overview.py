@@ -120,3 +120,15 @@ def test_a_little_cpu_time_is_not_worth_a_line() -> None:
     [none] = overviews([research()], [])
 
     assert (little.cpu, none.cpu) == ("", "")
+
+
+def test_a_saving_says_in_how_many_runs_and_is_a_share_of_these() -> None:
+    runs = [run("research", 1000, trace=1), *(run("research", 100, trace=trace) for trace in (2, 3, 4))]
+    saving = Saving(median_s=0.5, low_s=0.5, high_s=0.5)
+    [overview] = overviews(runs, [])
+
+    some = overview.saving(finding(saving=saving, trace_ids=(f"{1:032x}",)))
+    every = overview.saving(finding(saving=saving, trace_ids=tuple(each.trace_id for each in runs)))
+
+    assert some == "saves about 500 ms per run in 1 of 4 runs, 50 % of these"
+    assert every == "saves about 500 ms per run, 500 % of it"

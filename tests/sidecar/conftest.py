@@ -1,18 +1,19 @@
 """Real receivers on real sockets, in front of a real log."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from otel_wfperf.log import SqliteLog
-from otel_wfperf.sidecar.http_server import HttpServer
 from otel_wfperf.sidecar.metrics import Metrics
-from otel_wfperf.sidecar.receivers import http
-from otel_wfperf.sidecar.receivers.grpc import GrpcReceiver
-from otel_wfperf.sidecar.receivers.request import Intake
+from otel_wfperf.sidecar.ports import Ports
 from tests.sidecar.receiving import Receivers, Start
+from tests.sidecar.running import configured
 
 
 @pytest.fixture
@@ -21,7 +22,12 @@ async def start_receivers(tmp_path: Path) -> AsyncIterator[Start]:
     async with AsyncExitStack() as running:
 
         async def start(
-            *, max_request_bytes: int = 64 * 1024**2, max_log_bytes: int = 10**9, read_timeout_s: float = 30.0
+            *,
+            max_request_bytes: int = 64 * 1024**2,
+            max_log_bytes: int = 10**9,
+            read_timeout_s: float = 30.0,
+            security: Mapping[str, Any] = MappingProxyType({}),
+            limits: Mapping[str, Any] = MappingProxyType({}),
         ) -> Receivers:
             log = SqliteLog(
                 tmp_path / "log.sqlite",
@@ -32,17 +38,16 @@ async def start_receivers(tmp_path: Path) -> AsyncIterator[Start]:
             )
             running.push_async_callback(log.close)
             metrics = Metrics()
-            intake = Intake(log, metrics, max_request_bytes=max_request_bytes)
-            app = http.application(intake, read_timeout_s=read_timeout_s)
-            http_server = HttpServer(
-                app, "127.0.0.1:0", key="sidecar.listen.http", drain_timeout_s=1, read_timeout_s=read_timeout_s
+            config = configured(
+                tmp_path,
+                max_request_size=max_request_bytes,
+                read_timeout=read_timeout_s,
+                security={"otlp": security},
+                limits=limits,
             )
-            http_url = await http_server.start()
-            running.push_async_callback(http_server.stop)
-            grpc_server = GrpcReceiver(intake, "127.0.0.1:0")
-            grpc_address = await grpc_server.start()
-            running.push_async_callback(grpc_server.stop, 0)
-            return Receivers(log=log, metrics=metrics, intake=intake, grpc=grpc_address, http=http_url)
+            ports = Ports(config, log, metrics, page=Response("no page"))
+            endpoints = await ports.open(running)
+            return Receivers(log=log, metrics=metrics, ports=ports, grpc=endpoints.grpc, http=endpoints.http)
 
         yield start
 

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from otel_wfperf.log import Record, SqliteLog
 from otel_wfperf.sidecar.metrics import Metrics
-from otel_wfperf.sidecar.receivers.request import Intake
+from otel_wfperf.sidecar.ports import Ports
 
 
 def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
@@ -27,7 +27,7 @@ class Receivers:
 
     log: SqliteLog
     metrics: Metrics
-    intake: Intake
+    ports: Ports
     grpc: str
     http: str
 

@@ -9,8 +9,10 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from otel_wfperf.config import AlertsConfig
 from otel_wfperf.model import Execution, Finding, OperationKind, Severity
 from otel_wfperf.report.document import execution_document, finding_document
+from otel_wfperf.sidecar.alerting.alerting import Alerting
 from otel_wfperf.sidecar.api import ENDPOINTS, application
 from otel_wfperf.sidecar.live import LiveCounts, LiveExecution, LiveSpan
 from otel_wfperf.sidecar.metrics import Metrics
@@ -29,6 +31,7 @@ class Shown:
     ready: bool = True
     running: tuple[LiveExecution, ...] = ()
     recent: dict[str, tuple[Execution, tuple[Finding, ...]]] = field(default_factory=dict)
+    alerting: Alerting = field(default_factory=lambda: Alerting(AlertsConfig(), Path("alerts.json"), counts=Metrics()))
 
     @property
     def live_counts(self) -> LiveCounts:

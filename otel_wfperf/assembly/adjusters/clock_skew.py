@@ -29,7 +29,7 @@ class ClockSkew:
         """Shift subtrees, parents before children, so that a parent's times are final."""
         moved: list[Node] = []
         beyond: list[Node] = []
-        for node in trace.top_down():
+        for node in trace.in_order():
             parent = node.parent
             if parent is None:
                 continue

@@ -17,7 +17,7 @@ class Owners:
 
     def adjust(self, trace: Trace) -> None:
         """Hand the names down."""
-        for node in trace.top_down():
+        for node in trace.in_order():
             if node.kind is OperationKind.AGENT:
                 node.agent = node.operation.name
             parent = node.parent

@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 from otel_wfperf.assembly.adjusters.fragments import places
 from otel_wfperf.assembly.trace import Node, Trace
 from otel_wfperf.model import Operation, OperationKind, SpanKind
+from otel_wfperf.model.construction import changed
 
 _WORKFLOW_LIKE = (OperationKind.WORKFLOW, OperationKind.AGENT, OperationKind.PHASE)
 _CALLED_FROM_AFAR = (SpanKind.SERVER, SpanKind.CONSUMER)
@@ -149,7 +149,7 @@ def _run_of_fragments(trace: Trace, tops: Sequence[Node]) -> Node:
     root = _synthetic_root(trace, tops)
     named = {node.operation.workflow for node in trace.nodes if node.operation.workflow}
     name = named.pop() if len(named) == 1 else root.operation.name
-    root.operation = replace(root.operation, kind=OperationKind.WORKFLOW, name=name, span_name=name, workflow=name)
+    root.operation = changed(root.operation, kind=OperationKind.WORKFLOW, name=name, span_name=name, workflow=name)
     root.kind = OperationKind.WORKFLOW
     return root
 

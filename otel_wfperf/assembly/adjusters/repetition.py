@@ -1,11 +1,11 @@
 """When two spans say the same, and what is left of them when they are made one."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from otel_wfperf.assembly.trace import Node
 from otel_wfperf.model import Operation, OperationKind
+from otel_wfperf.model.construction import changed
 
 MIN_OVERLAP_RATIO: Final = 0.95
 # Chosen: two instrumentations of one call close their spans within microseconds of each other, but the thread may have
@@ -34,7 +34,7 @@ _OUTPUT: Final = ("output_hash", "output_bytes", "output_fragments")
 # OpenLLMetry calls a model so that does not tell its name.
 _NAMELESS: Final = (None, "unknown")
 # What an operation may know or not, each by itself.
-_FACTS: Final = tuple(name for name in Operation.__slots__ if name not in (*_OWN, *_TIMES, *_INPUT, *_OUTPUT))
+_FACTS: Final = tuple(name for name in Operation.__slots__ if name not in _OWN + _TIMES + _INPUT + _OUTPUT)
 
 
 def covers(inner: Node, outer: Node) -> bool:
@@ -135,7 +135,7 @@ def filled(outer: Operation, inner: Operation) -> Operation:
     if outer.model in _NAMELESS:
         known["model"] = inner.model or outer.model
     is_better = outer.model in _NAMELESS and inner.kind in MODEL_CALLS and inner.name not in _NAMELESS
-    return replace(outer, **known, name=inner.name if is_better else outer.name, links=(*outer.links, *inner.links))
+    return changed(outer, **known, name=inner.name if is_better else outer.name, links=(*outer.links, *inner.links))
 
 
 def _is_unknown(value: object) -> bool:

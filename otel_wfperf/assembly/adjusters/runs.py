@@ -32,7 +32,7 @@ class Runs:
         """Decide top-down, so that what is above is settled."""
         within: set[Node] = set()
         holds = _holders(trace)
-        for node in trace.top_down():
+        for node in trace.in_order():
             inside = node.parent is not None and (node.parent in within or node.parent.kind in _ORCHESTRATED)
             if inside:
                 within.add(node)
@@ -44,7 +44,7 @@ class Runs:
             if node.kind is OperationKind.AGENT and node.agent is None and not inside and node in holds:
                 node.kind = OperationKind.WORKFLOW
         held = _holders(trace)
-        for node in trace.top_down():
+        for node in trace.in_order():
             if node.kind is OperationKind.WORKFLOW and node not in held:
                 _find_phases(node)
 

@@ -34,7 +34,7 @@ class SameEnd:
         root = trace.root
         if root is None:
             return
-        below = [node for node in trace.top_down() if node is not root and node.operation.ended]
+        below = [node for node in trace.in_order() if node is not root and node.operation.ended]
         together = {node for node in below if abs(node.end_ns - root.end_ns) <= self.window_ns}
         if len(below) < self.min_spans or len(together) < self.min_ratio * len(below):
             return

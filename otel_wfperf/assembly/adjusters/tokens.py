@@ -6,6 +6,7 @@ from otel_wfperf.assembly.trace import Node, Trace
 from otel_wfperf.model import OperationKind
 
 _MODEL_CALLS = (OperationKind.LLM, OperationKind.EMBEDDING)
+_HOLDERS = (*_MODEL_CALLS, OperationKind.AGENT)
 
 
 class Tokens:
@@ -36,4 +37,4 @@ class Tokens:
     def _may_keep(self, node: Node, counted: set[Node], totalled: set[Node]) -> bool:
         if node.kind is OperationKind.WORKFLOW:
             return node not in totalled
-        return node.kind in (*_MODEL_CALLS, OperationKind.AGENT) and node not in counted
+        return node.kind in _HOLDERS and node not in counted

@@ -23,11 +23,11 @@ class Turns:
 
     def adjust(self, trace: Trace) -> None:
         """Walk each list of siblings by time; nodes first, because binding takes the turns off the model calls."""
-        for parent in trace.top_down():
+        for parent in trace.in_order():
             for node in parent.children:
                 if _runs_tools(node):
                     self._bind_node(node, parent)
-        for parent in trace.top_down():
+        for parent in trace.in_order():
             calls = [node for node in parent.children if node.kind is OperationKind.LLM]
             if calls:
                 self._bind(parent, sorted(calls, key=lambda node: (node.end_ns, node.span_id)))
@@ -75,7 +75,7 @@ class Attempts:
 
     def adjust(self, trace: Trace) -> None:
         """Count siblings of equal task in order of start."""
-        for parent in trace.top_down():
+        for parent in trace.in_order():
             seen: dict[str, int] = {}
             for node in parent.children_in_order():
                 self._number(node, seen)

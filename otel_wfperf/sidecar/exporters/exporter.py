@@ -24,10 +24,12 @@ class Retry:
     Attributes:
         reason: Status or kind of failure, of low cardinality.
         after_s: How long the back end asked to wait (seconds); None when it did not say.
+        detail: What the library or the back end said, for a person.
     """
 
     reason: str
     after_s: float | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +38,23 @@ class Rejected:
 
     Attributes:
         reason: Status, of low cardinality.
+        detail: What the back end said, for a person.
     """
 
     reason: str
+    detail: str = ""
 
 
 Outcome = Accepted | Retry | Rejected
+
+# Chosen: a line in the log of the sidecar; back ends have answered with whole web pages.
+_MAX_DETAIL_CHARACTERS = 300
+
+
+def shortened(detail: str) -> str:
+    """Make one line of what a back end said, without what would disturb a terminal."""
+    line = " ".join(detail.split())
+    return "".join(each for each in line if each.isprintable())[:_MAX_DETAIL_CHARACTERS]
 
 
 class Exporter(Protocol):

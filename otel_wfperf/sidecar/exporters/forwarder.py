@@ -1,4 +1,4 @@
-"""Carry the log to one back end: read, send, retry, commit.
+"""Carry the log to one back end: take, send, retry, commit.
 
 Each exporter has its own forwarder with its own cursor, so a slow or dead back end holds up nobody else.
 """
@@ -8,20 +8,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from itertools import takewhile
+from typing import Final
 
-from otel_wfperf.config import ExporterConfig, RetryConfig
+from otel_wfperf.config import ExporterConfig
 from otel_wfperf.errors import LogFullError
 from otel_wfperf.log import Log, Record
+from otel_wfperf.sidecar.exporters.aside import Aside
+from otel_wfperf.sidecar.exporters.circuit import Circuit, Gate
 from otel_wfperf.sidecar.exporters.exporter import Accepted, Exporter, Outcome, Rejected, Retry
+from otel_wfperf.sidecar.exporters.progress import Progress
+from otel_wfperf.sidecar.exporters.retry import delay_s
+from otel_wfperf.sidecar.exporters.source import Everything, Source
+from otel_wfperf.sidecar.exporters.stubbornness import Stubbornness
 from otel_wfperf.sidecar.exporters.trouble import Trouble
 from otel_wfperf.sidecar.metrics import Metrics
 
 _LOGGER = logging.getLogger(__name__)
-# Chosen: how long an idle forwarder waits before it looks again; news wake it at once.
-_IDLE_S = 5.0
+# Chosen: what waits for another try must not hold up the rest. A back end that refuses seven of ten lets a request wait
+# some 3 s in all, in which 60 more come at 10 000 spans a second.
+MAX_RECORDS: Final = 128
+# Chosen: such requests are some 200 kB, so 80 of them; each exporter may hold so much.
+MAX_BYTES: Final = 16 * 1024**2
+_DRAIN_LOOK_S: Final = 0.05
 
 
 class Forwarder:
@@ -34,8 +44,10 @@ class Forwarder:
         log: Log,
         *,
         metrics: Metrics,
+        aside: Aside,
         max_age_s: float,
         random: Callable[[], float],
+        source: Source | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Connect a back end to the log.
@@ -45,21 +57,29 @@ class Forwarder:
             exporter: Speaks to the back end.
             log: What to forward.
             metrics: Counters.
+            aside: Takes what the back end will never take.
             max_age_s: Age at which a record is given up (seconds).
             random: Random numbers from 0 to 1, for the jitter.
+            source: What of the log is delivered; everything by default.
             clock_ns: Wall clock (nanoseconds since the Unix epoch).
         """
         self._config = config
         self._exporter = exporter
         self._log = log
         self._metrics = metrics
+        self._aside = aside
         self._max_age_ns = int(max_age_s * 1e9)
         self._random = random
+        self._source = source or Everything(log)
         self._clock_ns = clock_ns
-        self._advanced = asyncio.Event()
+        self.circuit = Circuit(config, random=random)
+        self._gate = Gate(self.circuit, config.concurrency)
+        self._progress = Progress(0)
+        self._held: dict[asyncio.Task[None], int] = {}
+        self._changed = asyncio.Event()
+        self._taken = 0
         self._faulty = False
         self._trouble = Trouble(config)
-        self.position = 0
 
     @property
     def name(self) -> str:
@@ -73,58 +93,103 @@ class Forwarder:
 
     @property
     def pending_records(self) -> int:
-        """Records that the back end has not taken yet (count)."""
-        return max(0, self._log.end - self.position)
+        """Records that are not done with yet (count)."""
+        return max(0, self._log.end - self._progress.position)
+
+    @property
+    def lag_s(self) -> float:
+        """Age of the oldest record that is not done with yet (seconds)."""
+        oldest_ns = self._progress.oldest_ns
+        return max(0.0, (self._clock_ns() - oldest_ns) / 1e9) if oldest_ns is not None else 0.0
 
     async def run(self) -> None:
         """Forward until cancelled; what is being sent or retried then stays in the log."""
-        self.position = await self._log.cursor(self.consumer)
-        while True:
-            records = await self._log.read(self.position, limit=self._config.concurrency)
-            if not records:
-                await self._log.wait(self.position, timeout_s=_IDLE_S)
-                continue
-            tasks: list[asyncio.Task[None]] = []
-            try:
-                async with asyncio.TaskGroup() as sending:
-                    tasks += [sending.create_task(self._deliver(record)) for record in records]
-            finally:
-                await self._advance(records, sum(1 for _ in takewhile(_succeeded, tasks)))
+        self._progress = Progress(await self._log.cursor(self.consumer))
+        self._source.resume(self._progress)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._commit_along())
+                while True:
+                    limit, max_bytes = await self._room()
+                    for record in await self._source.take(limit=limit, max_bytes=max_bytes):
+                        task = tasks.create_task(self._deliver(record))
+                        self._held[task] = len(record.data)
+                        task.add_done_callback(self._let_go)
+        finally:
+            await self._commit()
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait until everything in the log is delivered, but not longer than the timeout (seconds)."""
+        """Wait until everything that can be delivered is, but not longer than the timeout (seconds)."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self.pending_records:
-                    await self._advanced.wait()
+                # At the end of the process, once; what a source waits for is of many kinds.
+                while self._held or not self._source.exhausted:  # noqa: ASYNC110
+                    await asyncio.sleep(_DRAIN_LOOK_S)
 
-    async def _advance(self, records: Sequence[Record], done: int) -> None:
-        """Commit what is done with from the start on."""
-        if not done:
-            return
-        self.position = records[done - 1].offset
-        self._advanced.set()
-        self._advanced = asyncio.Event()
+    async def _room(self) -> tuple[int, int]:
+        """Wait until more may be held; return how many records and bytes."""
+        while True:
+            room, room_bytes = MAX_RECORDS - len(self._held), MAX_BYTES - sum(self._held.values())
+            if not self._held or (room > 0 and room_bytes > 0):
+                return room, room_bytes
+            await self._change()
+
+    def _let_go(self, task: asyncio.Task[None]) -> None:
+        del self._held[task]
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _change(self) -> None:
+        await self._changed.wait()
+
+    async def _commit_along(self) -> None:
+        """Store how far all is done, as often as the log takes it."""
+        committed = self._progress.position
+        while True:
+            while self._progress.position == committed:
+                await self._change()
+            committed = self._progress.position
+            await self._commit()
+
+    async def _commit(self) -> None:
         # A full disk: the position is stored with the next one; until then a crash sends this again.
         with suppress(LogFullError):
-            await self._log.commit(self.consumer, self.position)
+            await self._log.commit(self.consumer, self._progress.position)
 
     async def _deliver(self, record: Record) -> None:
         """Send one record until the back end has taken or refused it, or it is too old."""
-        if record.signal.value not in self._config.signals:
-            return
+        if record.signal.value in self._config.signals:
+            outcome = await self._outcome(record)
+            if isinstance(outcome, Accepted):
+                self._count(record, outcome)
+            else:
+                await self._give_up(record, outcome)
+        self._progress.end(record.offset)
+        self._tell()
+
+    async def _outcome(self, record: Record) -> Accepted | Rejected:
+        stubbornness = Stubbornness(self._config.retry)
         attempt = 0
-        while isinstance(outcome := await self._try(record), Retry):
+        while True:
+            async with self._gate.passage():
+                outcome = await self._try(record)
+                self._gate.answered(outcome)
+            if not isinstance(outcome, Retry):
+                return outcome
             attempt += 1
-            self._metrics.retried(self._config.name, outcome.reason)
-            self._trouble.retrying(outcome.reason, waiting=self.pending_records)
+            self._metrics.retried(self.name, outcome.reason)
+            self._trouble.retrying(outcome, waiting=self.pending_records)
             left_s = (record.received_ns + self._max_age_ns - self._clock_ns()) / 1e9
             if left_s < 0:
-                outcome = Rejected(reason="expired")
-                break
-            # Whatever the back end asks for: past its age the record is given up.
-            await asyncio.sleep(min(left_s, delay_s(self._config.retry, attempt, outcome, self._random())))
-        self._count(record, outcome)
+                return Rejected(reason="expired")
+            if stubbornness.failed(taken=self._taken, now_s=time.monotonic()):
+                return Rejected(reason="set_aside", detail=f"{outcome.reason}: {outcome.detail}")
+            # Delays begin anew when the back end takes others. Whatever it asks for: past its age a record is given up.
+            attempts = min(attempt, max(1, self.circuit.failures))
+            await asyncio.sleep(min(left_s, delay_s(self._config.retry, attempts, outcome, self._random())))
 
     async def _try(self, record: Record) -> Outcome:
         try:
@@ -136,44 +201,23 @@ class Forwarder:
             self._faulty = True
             return Retry(reason="fault")
 
-    def _count(self, record: Record, outcome: Outcome) -> None:
-        name = self._config.name
-        if isinstance(outcome, Accepted):
-            # A back end may count otherwise than we do; a counter takes nothing below zero.
-            rejected = min(max(0, outcome.rejected_items), record.items)
-            self._metrics.sent(name, record.signal, record.items - rejected)
-            self._trouble.delivered()
-            if rejected:
-                self._lost(record, "partial_success", rejected)
-        elif isinstance(outcome, Rejected):
-            self._lost(record, outcome.reason, record.items)
+    def _count(self, record: Record, outcome: Accepted) -> None:
+        self._taken += 1
+        # A back end may count otherwise than we do; a counter takes nothing below zero.
+        rejected = min(max(0, outcome.rejected_items), record.items)
+        self._metrics.sent(self.name, record.signal, record.items - rejected)
+        self._trouble.delivered()
+        if rejected:
+            self._metrics.failed(self.name, record.signal, reason="partial_success", items=rejected)
+            self._trouble.dropped("partial_success", items=rejected)
 
-    def _lost(self, record: Record, reason: str, items: int) -> None:
-        self._metrics.failed(self._config.name, record.signal, reason=reason, items=items)
-        self._trouble.dropped(reason, items=items)
-
-
-def _succeeded(task: asyncio.Task[None]) -> bool:
-    return task.done() and not task.cancelled() and task.exception() is None
+    async def _give_up(self, record: Record, outcome: Rejected) -> None:
+        self._metrics.failed(self.name, record.signal, reason=outcome.reason, items=record.items)
+        # What is too old here is so in a file.
+        kept = outcome.reason != "expired" and await self._aside.keep(record, outcome)
+        self._trouble.dropped(outcome.reason, items=record.items, detail=outcome.detail, kept=kept)
 
 
 def consumer(exporter_name: str) -> str:
     """Name the cursor of an exporter."""
     return f"exporter/{exporter_name}"
-
-
-def delay_s(retry: RetryConfig, attempt: int, outcome: Retry, random: float) -> float:
-    """Return how long to wait before the next try (seconds).
-
-    What the back end asks for is a lower bound. Source: opentelemetry-collector config/configretry.
-
-    Args:
-        retry: The configuration.
-        attempt: Tries so far (count, from 1).
-        outcome: The answer to the last one.
-        random: A random number from 0 to 1.
-    """
-    # The exponent is bounded so that thousands of tries do not overflow.
-    grown = min(retry.max_delay_s, retry.initial_delay_s * retry.multiplier ** min(attempt - 1, 100))
-    jittered = grown * (1 + retry.jitter * (2 * random - 1))
-    return max(jittered, outcome.after_s or 0.0)

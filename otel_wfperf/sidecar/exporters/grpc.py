@@ -8,11 +8,13 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
-from otel_wfperf.config import ExporterConfig
+from otel_wfperf.config import ExporterConfig, SecretUnavailableError
 from otel_wfperf.log import Signal
 from otel_wfperf.otlp.status import rejected_items, retry_delay_s
 from otel_wfperf.sidecar.exporters.address import is_loopback, target
-from otel_wfperf.sidecar.exporters.exporter import Accepted, Outcome, Rejected, Retry
+from otel_wfperf.sidecar.exporters.exporter import Accepted, Outcome, Rejected, Retry, shortened
+from otel_wfperf.sidecar.exporters.headers import current_headers
+from otel_wfperf.sidecar.exporters.tls import channel_credentials
 
 # Source: OTLP specification, "Failures", table of gRPC status codes; RESOURCE_EXHAUSTED only with RetryInfo.
 RETRYABLE: Final = frozenset(
@@ -40,17 +42,21 @@ class GrpcExporter:
     def __init__(self, config: ExporterConfig) -> None:
         """Open a channel, which connects when it is used."""
         self._timeout_s = config.timeout_s
-        self._metadata = tuple((name.lower(), value.get_secret_value()) for name, value in config.headers.items())
+        self._headers = config.headers
         compression = grpc.Compression.Gzip if config.compression == "gzip" else grpc.Compression.NoCompression
-        options = [
+        options: list[tuple[str, int | str]] = [
             ("grpc.max_reconnect_backoff_ms", _MAX_RECONNECT_MS),
             ("grpc.max_send_message_length", -1),
+            # Channels of a process share their connections otherwise, so that a new channel would be no new connection.
+            ("grpc.use_local_subchannel_pool", 1),
             # A proxy of the environment is not between us and our own machine.
             ("grpc.enable_http_proxy", 0 if is_loopback(config.endpoint) else 1),
         ]
         address = target(config.endpoint)
         if config.endpoint.startswith("https://"):
-            credentials = grpc.ssl_channel_credentials()
+            if config.tls.server_name:
+                options.append(("grpc.ssl_target_name_override", config.tls.server_name))
+            credentials = channel_credentials(config)
             self._channel = grpc.aio.secure_channel(address, credentials, options=options, compression=compression)
         else:
             self._channel = grpc.aio.insecure_channel(address, options=options, compression=compression)
@@ -62,7 +68,10 @@ class GrpcExporter:
     async def send(self, signal: Signal, data: bytes) -> Outcome:
         """Try once to hand over an OTLP protobuf request."""
         try:
-            response = await self._calls[signal](data, timeout=self._timeout_s, metadata=self._metadata)
+            metadata = tuple(current_headers(self._headers).items())
+            response = await self._calls[signal](data, timeout=self._timeout_s, metadata=metadata)
+        except SecretUnavailableError as error:
+            return Retry(reason="secret", detail=str(error))
         except grpc.aio.AioRpcError as error:
             return _failure(error)
         return Accepted(rejected_items=rejected_items(response))
@@ -73,11 +82,21 @@ class GrpcExporter:
 
 
 def _failure(error: grpc.aio.AioRpcError) -> Outcome:
-    reason = error.code().name.lower()
+    detail = shortened(error.details() or "")
     after_s = _retry_delay_s(error)
     if error.code() in RETRYABLE or (error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and after_s is not None):
-        return Retry(reason=reason, after_s=after_s)
-    return Rejected(reason=reason)
+        return Retry(reason=_reason(error), after_s=after_s, detail=detail)
+    return Rejected(reason=_reason(error), detail=detail)
+
+
+def _reason(error: grpc.aio.AioRpcError) -> str:
+    """Name the status; a connection that never came about has the same one as a back end that is overloaded."""
+    detail = error.debug_error_string().lower() if error.code() is grpc.StatusCode.UNAVAILABLE else ""
+    if "dns resolution failed" in detail or "domain name not found" in detail:
+        return "dns"
+    if "certificate_verify_failed" in detail or "handshake" in detail or "ssl_error" in detail:
+        return "tls"
+    return error.code().name.lower()
 
 
 def _retry_delay_s(error: grpc.aio.AioRpcError) -> float | None:

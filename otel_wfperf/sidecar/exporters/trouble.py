@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from otel_wfperf.config import ExporterConfig
+from otel_wfperf.sidecar.exporters.exporter import Retry
 
 _LOGGER = logging.getLogger(__name__)
 # Chosen: often enough to be seen in the tail of a log, too seldom to fill it.
@@ -24,7 +25,7 @@ class Trouble:
         self._since_s: float | None = None
         self._dropped_items = 0
 
-    def retrying(self, reason: str, *, waiting: int) -> None:
+    def retrying(self, outcome: Retry, *, waiting: int) -> None:
         """Note that the back end cannot take it now; ``waiting`` requests are in the log for it."""
         if self._since_s is None:
             self._since_s = self._clock_s()
@@ -32,20 +33,21 @@ class Trouble:
             _LOGGER.warning(
                 "%s: %s; the log keeps what it misses (%d requests now); wfperf doctor --config tries it",
                 self._where,
-                reason,
+                _told(outcome.reason, outcome.detail),
                 waiting,
             )
 
-    def dropped(self, reason: str, *, items: int) -> None:
-        """Note that data is lost for this back end."""
+    def dropped(self, reason: str, *, items: int, detail: str = "", kept: bool = False) -> None:
+        """Note that data is lost for this back end, but for its dead letters."""
         self._dropped_items += items
         if self._may_say("dropped"):
             _LOGGER.error(
-                "%s: %d spans, metrics or log records are lost for it (%s); check endpoint, protocol and signals in "
+                "%s: %d spans, metrics or log records are lost for it (%s)%s; check endpoint, protocol and signals in "
                 "sidecar.exporters",
                 self._where,
                 self._dropped_items,
-                reason,
+                _told(reason, detail),
+                "; they are kept as dead letters" if kept else "",
             )
             self._dropped_items = 0
 
@@ -63,3 +65,7 @@ class Trouble:
             return False
         self._said_s[what] = now_s
         return True
+
+
+def _told(reason: str, detail: str) -> str:
+    return f"{reason}: {detail}" if detail else reason

@@ -62,7 +62,9 @@ async def accept(_data: bytes) -> None:
 
 
 @asynccontextmanager
-async def grpc_backend(refuse: Callable[[bytes], Awaitable[Any]] = accept, port: int = 0) -> AsyncIterator[Backend]:
+async def grpc_backend(
+    refuse: Callable[[bytes], Awaitable[Any]] = accept, port: int = 0, tls: grpc.ServerCredentials | None = None
+) -> AsyncIterator[Backend]:
     """Run a back end that speaks OTLP over gRPC; refusals are gRPC status codes."""
     backend = Backend(refuse=refuse)
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
@@ -82,7 +84,10 @@ async def grpc_backend(refuse: Callable[[bytes], Awaitable[Any]] = accept, port:
     for signal, service in SERVICES.items():
         methods = {"Export": grpc.unary_unary_rpc_method_handler(handler(signal))}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
-    backend.endpoint = f"http://127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
+    if tls is None:
+        backend.endpoint = f"http://127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
+    else:
+        backend.endpoint = f"https://127.0.0.1:{server.add_secure_port(f'127.0.0.1:{port}', tls)}"
     await server.start()
     try:
         yield backend

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,8 +14,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otel_wfperf.config import ExporterConfig, RetryConfig
 from otel_wfperf.log import Signal, SqliteLog
-from otel_wfperf.sidecar.exporters.exporter import Accepted, Outcome, Retry
-from otel_wfperf.sidecar.exporters.forwarder import Forwarder, consumer, delay_s
+from otel_wfperf.otlp.files import read_spans
+from otel_wfperf.sidecar.exporters.aside import Aside
+from otel_wfperf.sidecar.exporters.dead_letters import DeadLetters
+from otel_wfperf.sidecar.exporters.exporter import Accepted, Exporter, Outcome, Retry
+from otel_wfperf.sidecar.exporters.forwarder import Forwarder, consumer
+from otel_wfperf.sidecar.exporters.retry import delay_s
 from otel_wfperf.sidecar.exporters.transport import connect
 from otel_wfperf.sidecar.metrics import Metrics
 from tests.processes import free_ports
@@ -42,19 +47,51 @@ async def log_for(folder: Path, *names: str) -> AsyncIterator[SqliteLog]:
 
 
 @asynccontextmanager
-async def forwarding(
-    log: SqliteLog, endpoint: str, *, name: str = "b", metrics: Metrics | None = None, **options: Any
+async def running(
+    log: SqliteLog,
+    config: ExporterConfig,
+    exporter: Exporter,
+    *,
+    metrics: Metrics | None = None,
+    max_age_s: float = 3600,
+    folder: Path = Path(),
 ) -> AsyncIterator[Forwarder]:
-    config = ExporterConfig.model_validate({"name": name, "endpoint": endpoint, "retry": QUICK, **options})
-    exporter = connect(config)
-    forwarder = Forwarder(config, exporter, log, metrics=metrics or Metrics(), max_age_s=3600, random=Random(7).random)
-    running = asyncio.create_task(forwarder.run())
+    """Forward through any transport; dead letters go to a folder of that name."""
+    metrics = metrics or Metrics()
+    letters = DeadLetters(folder / "dead-letters", max_size_bytes=10**6, clock_ns=time.time_ns)
+    forwarder = Forwarder(
+        config,
+        exporter,
+        log,
+        metrics=metrics,
+        aside=Aside(config.name, letters, metrics),
+        max_age_s=max_age_s,
+        random=Random(7).random,
+    )
+    task = asyncio.create_task(forwarder.run())
     try:
         yield forwarder
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await exporter.close()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def forwarding(
+    log: SqliteLog,
+    endpoint: str,
+    *,
+    name: str = "b",
+    metrics: Metrics | None = None,
+    max_age_s: float = 3600,
+    folder: Path = Path(),
+    **options: Any,
+) -> AsyncIterator[Forwarder]:
+    config = ExporterConfig.model_validate({"name": name, "endpoint": endpoint, "retry": QUICK, **options})
+    exporter = connect(config)
+    async with running(log, config, exporter, metrics=metrics, max_age_s=max_age_s, folder=folder) as forwarder:
+        yield forwarder
+    await exporter.close()
 
 
 async def fill(log: SqliteLog, batches: int, *, spans: int = 10) -> set[str]:
@@ -129,18 +166,22 @@ async def test_a_back_end_that_hangs_does_not_hold_up_another(tmp_path: Path) ->
             assert stuck.pending_records == 20
 
 
-async def test_drops_and_counts_what_the_back_end_will_never_take(tmp_path: Path) -> None:
+async def test_puts_aside_and_counts_what_the_back_end_will_never_take(tmp_path: Path) -> None:
     async def refuse(data: bytes) -> grpc.StatusCode | None:
         return grpc.StatusCode.INVALID_ARGUMENT if f"{1:016x}" in requests.span_ids(data) else None
 
     metrics = Metrics()
     async with log_for(tmp_path, "b") as log, grpc_backend(refuse) as backend:
         expected = await fill(log, 3)
-        async with forwarding(log, backend.endpoint, metrics=metrics) as forwarder:
+        async with forwarding(log, backend.endpoint, metrics=metrics, folder=tmp_path) as forwarder:
             await forwarder.drain(30)
 
     assert set(backend.span_ids()) == expected - {f"{number:016x}" for number in range(1, 11)}
     assert samples(metrics, "wfperf_exporter_failed_items_total") == {("b", "invalid_argument", "traces"): 10}
+    assert samples(metrics, "wfperf_exporter_dead_letter_items_total") == {("b", "true", "traces"): 10}
+    [file] = (tmp_path / "dead-letters").iterdir()
+    kept = read_spans(file.read_bytes(), name=file.name).spans
+    assert {span.span_id for span in kept} == {f"{number:016x}" for number in range(1, 11)}
 
 
 async def test_never_resends_a_partial_success(tmp_path: Path) -> None:
@@ -227,11 +268,8 @@ async def test_a_fault_of_a_transport_is_counted_and_tried_again(tmp_path: Path)
     config = ExporterConfig.model_validate({"name": "b", "endpoint": "http://b:1", "retry": QUICK})
     async with log_for(tmp_path, "b") as log:
         await fill(log, 1)
-        forwarder = Forwarder(config, faulty, log, metrics=metrics, max_age_s=3600, random=Random(7).random)
-        running = asyncio.create_task(forwarder.run())
-        await forwarder.drain(30)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with running(log, config, faulty, metrics=metrics) as forwarder:
+            await forwarder.drain(30)
 
     assert faulty.tries == 2
     assert samples(metrics, "wfperf_exporter_retried_requests_total") == {("b", "fault"): 1}
@@ -240,16 +278,10 @@ async def test_a_fault_of_a_transport_is_counted_and_tried_again(tmp_path: Path)
 async def test_gives_up_what_is_too_old(tmp_path: Path) -> None:
     [port] = free_ports(1)
     metrics = Metrics()
-    config = ExporterConfig.model_validate({"name": "b", "endpoint": f"http://127.0.0.1:{port}", "retry": QUICK})
     async with log_for(tmp_path, "b") as log:
         await fill(log, 2)
-        exporter = connect(config)
-        forwarder = Forwarder(config, exporter, log, metrics=metrics, max_age_s=0, random=Random(7).random)
-        running = asyncio.create_task(forwarder.run())
-        await forwarder.drain(30)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await exporter.close()
+        async with forwarding(log, f"http://127.0.0.1:{port}", metrics=metrics, max_age_s=0) as forwarder:
+            await forwarder.drain(30)
 
     assert samples(metrics, "wfperf_exporter_failed_items_total") == {("b", "expired", "traces"): 20}
 
@@ -269,11 +301,8 @@ async def test_waits_for_no_back_end_past_the_age_of_a_record(tmp_path: Path) ->
     config = ExporterConfig.model_validate({"name": "b", "endpoint": "http://b:1", "retry": QUICK})
     async with log_for(tmp_path, "b") as log:
         await fill(log, 1)
-        forwarder = Forwarder(config, Patient(), log, metrics=metrics, max_age_s=0.3, random=Random(7).random)
-        running = asyncio.create_task(forwarder.run())
-        await forwarder.drain(30)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with running(log, config, Patient(), metrics=metrics, max_age_s=0.3) as forwarder:
+            await forwarder.drain(30)
 
     assert samples(metrics, "wfperf_exporter_failed_items_total") == {("b", "expired", "traces"): 10}
 
@@ -281,14 +310,14 @@ async def test_waits_for_no_back_end_past_the_age_of_a_record(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("attempt", "random", "after_s", "expected"),
     [
-        (1, 0.5, None, 5.0),
-        (2, 0.5, None, 7.5),
-        (1, 0.0, None, 2.5),
-        (1, 1.0, None, 7.5),
+        (1, 0.5, None, 1.0),
+        (2, 0.5, None, 1.5),
+        (1, 0.0, None, 0.5),
+        (1, 1.0, None, 1.5),
         (50, 0.5, None, 30.0),
         (10_000, 0.5, None, 30.0),
         (1, 0.5, 60.0, 60.0),
-        (1, 0.5, 1.0, 5.0),
+        (1, 0.5, 0.1, 1.0),
     ],
 )
 def test_waits_longer_from_try_to_try_and_as_long_as_it_was_asked(

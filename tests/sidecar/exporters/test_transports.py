@@ -7,6 +7,7 @@ import gzip
 import itertools
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -48,6 +49,11 @@ def refusing(status: object) -> Callable[[bytes], Any]:
         return status
 
     return refuse
+
+
+def undetailed(outcome: Outcome) -> Outcome:
+    """Leave out what is meant for people."""
+    return outcome if isinstance(outcome, Accepted) else replace(outcome, detail="")
 
 
 @transports
@@ -104,7 +110,7 @@ async def test_counts_what_the_back_end_left_out(protocol: str) -> None:
 )
 async def test_tells_what_may_be_tried_again(protocol: str, status: object, expected: Outcome) -> None:
     async with BACKENDS[protocol](refusing(status)) as backend:
-        assert await sent(protocol, backend.endpoint) == expected
+        assert undetailed(await sent(protocol, backend.endpoint)) == expected
 
 
 @pytest.mark.parametrize(
@@ -161,7 +167,7 @@ async def test_an_answer_without_end_is_not_waited_for(answer: Iterable[bytes], 
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        assert await sent("http/protobuf", f"http://127.0.0.1:{port}", timeout="500ms") == expected
+        assert undetailed(await sent("http/protobuf", f"http://127.0.0.1:{port}", timeout="500ms")) == expected
         await left.wait()
 
 
@@ -172,6 +178,8 @@ async def test_an_answer_without_end_is_not_waited_for(answer: Iterable[bytes], 
         ("5", 5.0),
         ("Thu, 01 Jan 1970 00:01:00 GMT", 50.0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("Thursday, 01-Jan-70 00:01:00 GMT", 50.0),
+        ("Thu Jan  1 00:01:00 1970", 50.0),
         ("soon", None),
         ("²", None),
     ],

@@ -220,7 +220,7 @@ async def test_a_full_log_is_answered_with_503_and_retry_after(start_receivers: 
 
 
 async def test_a_draining_sidecar_refuses_retryably(receivers: Receivers, client: httpx.AsyncClient) -> None:
-    receivers.intake.draining = True
+    receivers.ports.refuse_for_now()
 
     response = await client.post("/v1/traces", content=requests.traces(), headers=PROTOBUF)
 
