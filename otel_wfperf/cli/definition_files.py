@@ -14,6 +14,8 @@ from otel_wfperf.definitions.yaml import parse_yaml
 from otel_wfperf.errors import InputError
 
 _YAML_SUFFIXES: Final = frozenset({".yaml", ".yml"})
+# A name such as team.app, which could be a module.
+_MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _YAML_PHASES: Final = re.compile(r"^phases\s*:", re.MULTILINE)
 
 ARGUMENT_HELP: Final = "a definition in Markdown or YAML, - for standard input, or module:graph of LangGraph code"
@@ -27,6 +29,11 @@ def load_definition(name: str) -> Definition:
     try:
         raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         text = raw.decode("utf-8-sig")
+    except IsADirectoryError as error:
+        raise InputError(f"{name}: is a folder; name its files, such as {name.rstrip('/')}/*.md") from error
+    except FileNotFoundError as error:
+        graph = f", or {name}:graph for LangGraph code" if _MODULE.fullmatch(name) else ""
+        raise InputError(f"{name}: there is no such file; check the path{graph}") from error
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}; check the path and its permissions") from error
     except UnicodeDecodeError as error:

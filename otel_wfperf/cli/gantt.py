@@ -111,9 +111,10 @@ def _profile_notes(prediction: Prediction) -> Iterator[str]:
             measured = ", ".join(f"{name} ({count(names[name].count, 'call')})" for name in sorted(names))
             yield f"measured: {measured}"
         elif source is ProfileSource.PRIOR:
-            yield f"no measurements given, usual times taken: {listed}"
+            yield f"not measured, usual times of such agents taken (--profiles gives yours): {listed}"
         elif source is ProfileSource.ASSUMED:
             low, high = next(iter(names.values())).quantiles_s
-            yield f"nothing known, {duration_s(low)} to {duration_s(high)} assumed: {listed}"
+            guess = "so the total is a guess; " if len(found) == 1 else ""
+            yield f"nothing known, {guess}{duration_s(low)} to {duration_s(high)} assumed for each: {listed}"
         else:
             yield f"as the definition says: {listed}"

@@ -11,8 +11,9 @@ from typing import ClassVar
 from otel_wfperf.cli.command import Parser, unknown
 from otel_wfperf.cli.definition_files import ARGUMENT_HELP, load_definition
 from otel_wfperf.cli.output import write_standard_output
-from otel_wfperf.definitions import RULES, LintFinding, lint
+from otel_wfperf.definitions import RULES, Definition, LintFinding, lint
 from otel_wfperf.errors import InputError
+from otel_wfperf.report.units import count
 
 
 class Lint:
@@ -27,6 +28,8 @@ call of an agent; sentences such as `Depends on the schema from Branch C`, `Must
 must_complete_before. What is not understood is left alone. A module of LangGraph code is imported, not run.
 
 rules:
+  misspelt_keyword       a word that is nearly Phase, Branch or subagent_type, and so read as prose
+  repeated_label         two phases, or two branches of a phase, with the same label
   circular_dependency    branches or phases that wait for one another
   unknown_reference      something is waited for that the definition does not have
   contradicted_order     something waits for what runs later
@@ -38,7 +41,7 @@ rules:
   granularity            too many or too few phases (fine 6-10, balanced 4-7, coarse 3-5)
 
 exit status:
-  0  no finding
+  0  no finding; a line for each definition says what was understood of it
   1  there are findings, one a line: file:line: rule: what is so
   2  a definition could not be used; the others are still looked at
 
@@ -62,17 +65,20 @@ examples:
         for ignored in arguments.ignore:
             if ignored not in names:
                 raise unknown("rule", ignored, names)
+        definitions: list[Definition] = []
         findings: list[LintFinding] = []
         errors: list[str] = []
         for workflow in arguments.workflows:
             try:
-                findings += lint(load_definition(workflow), ignored=arguments.ignore)
+                definitions.append(load_definition(workflow))
+                findings += lint(definitions[-1], ignored=arguments.ignore)
             except InputError as error:
                 errors += str(error).splitlines()
         if arguments.format == "json":
             write_standard_output(_document(findings, errors), "json")
         else:
-            write_standard_output("".join(_lines(findings)))
+            fine = [one for one in definitions if one.source not in {finding.source for finding in findings}]
+            write_standard_output("".join([*_lines(findings), *map(_understood, fine)]))
         for problem in errors:
             sys.stderr.write(f"error: {problem}\n")
         return 2 if errors else int(bool(findings))
@@ -80,6 +86,15 @@ examples:
 
 def _lines(findings: list[LintFinding]) -> list[str]:
     return [f"{_place(finding)}: {finding.rule}: {finding.message}. {finding.recommendation}\n" for finding in findings]
+
+
+def _understood(definition: Definition) -> str:
+    """Say what was looked at, so that silence is not taken for health."""
+    phases = definition.phases
+    steps = sum(len(phase.steps) + sum(len(branch.steps) for branch in phase.branches) for phase in phases)
+    agents = sum(len(phase.agents) for phase in phases)
+    understood = ", ".join([count(len(phases), "phase"), count(steps, "step"), count(agents, "agent call")])
+    return f"{definition.source}: no findings ({understood})\n"
 
 
 def _place(finding: LintFinding) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from otel_wfperf.cli.agent_profiles import live_profiles
@@ -12,9 +12,12 @@ from otel_wfperf.cli.command import Parser
 from otel_wfperf.cli.definition_files import ARGUMENT_HELP, load_definition
 from otel_wfperf.cli.gantt import render
 from otel_wfperf.cli.output import page_of_standard_output, write_standard_output
-from otel_wfperf.definitions import Definition, Prediction, lint, predict
+from otel_wfperf.definitions import Definition, Prediction, lint, predict, with_undeclared_waits
+from otel_wfperf.definitions.places import Dependencies
 from otel_wfperf.definitions.prediction import Spread, spread
-from otel_wfperf.report.units import count
+from otel_wfperf.definitions.profiles import Profile
+from otel_wfperf.definitions.schedule import can_run
+from otel_wfperf.report.units import count, duration_s
 
 
 class Plan:
@@ -25,8 +28,9 @@ class Plan:
     details: ClassVar[str] = """\
 Definitions are those of wfperf lint. Phases run in the order written, the branches of a phase side by side unless they
 wait for one another, the steps of a branch one after another. How long an agent takes is measured (--profiles), else a
-usual time; the definition may say it itself (YAML: duration: 90-180s). The total is over many combinations of slow and
-fast steps: where the slowest of several decides, it is more than the bars, which show every step at its median.
+usual time; the definition may say it itself (YAML: duration: 90-180s). The total is the median over many combinations
+of slow and fast steps. The bars and their axis show every step at its own median, which need not add up to it: where
+the slowest of several decides the total is more, and uneven waits can make it a little less.
 
 exit status:
   0  the schedule is printed
@@ -59,7 +63,11 @@ Durations are in seconds (s), minutes (min) or as written; in JSON in seconds.""
         definition = load_definition(arguments.workflow)
         live = live_profiles(arguments.profiles) if arguments.profiles else {}
         prediction = predict(definition, live, max_parallel=arguments.max_parallel)
-        notes = [*definition.assumptions, *_lint_notes(definition, arguments.workflow)]
+        notes = [
+            *_waiting_notes(prediction, live),
+            *definition.assumptions,
+            *_lint_notes(definition, arguments.workflow),
+        ]
         if arguments.format == "json":
             content = json.dumps(document(prediction, notes), indent=2, ensure_ascii=False, allow_nan=False)
             write_standard_output(content + "\n", "json")
@@ -104,6 +112,19 @@ def _step(prediction: Prediction, number: int) -> dict[str, Any]:
 
 def _spread(value: Spread) -> dict[str, float]:
     return {"median": value.median_s, "low": value.low_s, "high": value.high_s}
+
+
+def _waiting_notes(prediction: Prediction, live: Mapping[str, Profile]) -> Iterator[str]:
+    """Say how long it takes if what is used without a word about waiting is waited for."""
+    waiting = with_undeclared_waits(prediction.definition)
+    if waiting is None or not can_run(Dependencies(waiting)):
+        return
+    total_s = predict(waiting, live, max_parallel=prediction.max_parallel).total.median_s
+    if total_s > prediction.total.median_s:
+        yield (
+            f"branches use results of their siblings without saying that they wait for them; if they do wait, it takes "
+            f"about {duration_s(total_s)}"
+        )
 
 
 def _lint_notes(definition: Definition, name: str) -> Iterator[str]:

@@ -143,12 +143,28 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Misspelling:
+    """A word that is close to a keyword.
+
+    Attributes:
+        written: As it stands there.
+        meant: The keyword.
+        line: Where (1..).
+    """
+
+    written: str
+    meant: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
     """A workflow definition.
 
     Attributes:
         source: Where it was read: a path, or ``module:graph``.
         phases: In the order in which they run; at least one.
+        misspelt: What looks like a mistyped keyword, and was therefore read as prose.
         from_graph: The phases are the supersteps of a graph, not chosen by a person.
         assumptions: What was taken for granted on the way, one sentence each.
     """
@@ -156,6 +172,7 @@ class Definition:
     name: str
     source: str
     phases: tuple[Phase, ...]
+    misspelt: tuple[Misspelling, ...] = ()
     from_graph: bool = False
     assumptions: tuple[str, ...] = ()
 

@@ -8,6 +8,7 @@ and left alone. In code blocks only the calls of agents are read.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -16,6 +17,8 @@ from typing import Final
 from otel_wfperf.definitions.definition import Definition, ReferenceKind
 from otel_wfperf.definitions.draft import Draft
 from otel_wfperf.definitions.headings import heading, says_parallel, says_sequential
+from otel_wfperf.definitions.lines import Line
+from otel_wfperf.definitions.misspellings import misspellings
 from otel_wfperf.definitions.sentences import Reader
 from otel_wfperf.errors import InputError
 
@@ -27,14 +30,6 @@ _FRONT_MATTER_NAME: Final = re.compile(r"^name:\s*[\"']?([^\"'#]+?)[\"']?\s*$")
 _STARTS: Final = re.compile(r"^\s*(?:$|[-*+|>]|\d+[.)]\s|[\w-]+(?:\s[\w-]+)?\s*[:=])")
 # Chosen: deeper than any heading, so that a bold line never closes the section that it stands in.
 _BOLD_LEVEL: Final = 7
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    text: str
-    number: int
-    is_code: bool = False
-    level: int = 0
 
 
 def parse_markdown(text: str, source: str) -> Definition:
@@ -53,7 +48,9 @@ def parse_markdown(text: str, source: str) -> Definition:
     parser = _Parser(Draft(_reader(lines)))
     for line in _joined(lines):
         parser.read(line)
-    return Definition(name=_name(text, source), source=source, phases=parser.draft.finished())
+    return Definition(
+        name=_name(text, source), source=source, phases=parser.draft.finished(), misspelt=tuple(misspellings(lines))
+    )
 
 
 @dataclass(slots=True)
@@ -64,7 +61,7 @@ class _Parser:
     _phase_level: int = 0
     _branch_level: int = 0
 
-    def read(self, line: _Line) -> None:
+    def read(self, line: Line) -> None:
         opened = heading(line.text) if line.level else None
         if opened is not None and opened.kind is ReferenceKind.PHASE:
             phase = self.draft.open_phase(opened.label, opened.title, line.number)
@@ -81,7 +78,7 @@ class _Parser:
         elif self._phase_level:
             self._body(line)
 
-    def _body(self, line: _Line) -> None:
+    def _body(self, line: Line) -> None:
         self.draft.calls(line.text, line.number)
         if line.is_code:
             return
@@ -93,23 +90,29 @@ class _Parser:
             phase.parallel |= says_parallel(line.text)
 
 
-def _is(line: _Line, kind: ReferenceKind) -> bool:
+def _is(line: Line, kind: ReferenceKind) -> bool:
     opened = heading(line.text) if line.level else None
     return opened is not None and opened.kind is kind
 
 
-def _opens_phase(lines: list[_Line]) -> bool:
+def _opens_phase(lines: list[Line]) -> bool:
     return any(_is(line, ReferenceKind.PHASE) for line in lines)
 
 
-def _reader(lines: list[_Line]) -> Reader:
+def _reader(lines: list[Line]) -> Reader:
     opened = [found for line in lines if line.level and (found := heading(line.text)) is not None]
     branches = {each.label for each in opened if each.kind is ReferenceKind.BRANCH}
+    titles = Counter(each.title.casefold() for each in opened)
+    titled = {
+        (each.title.casefold(), each.label)
+        for each in opened
+        if each.kind is ReferenceKind.BRANCH and each.title and titles[each.title.casefold()] == 1
+    }
     phases = {each.label for each in opened if each.kind is ReferenceKind.PHASE}
-    return Reader(tuple(sorted(branches)), tuple(sorted(phases)))
+    return Reader(tuple(sorted(branches)), tuple(sorted(phases)), tuple(sorted(titled)))
 
 
-def _lines(text: str, *, fences_count: bool = True) -> Iterator[_Line]:
+def _lines(text: str, *, fences_count: bool = True) -> Iterator[Line]:
     """Yield the lines with their numbers; comments are left out, code is marked."""
     fence = ""
     for number, raw in enumerate(_without_comments(text).splitlines(), start=1):
@@ -119,20 +122,20 @@ def _lines(text: str, *, fences_count: bool = True) -> Iterator[_Line]:
             fence = "" if closes else fence or mark[1]
             continue
         if fence and fences_count:
-            yield _Line(raw, number, is_code=True)
+            yield Line(raw, number, is_code=True)
             continue
         found, bold = _HEADING.match(raw), _BOLD_LINE.match(raw)
         if found is not None:
-            yield _Line(found[2], number, level=len(found[1]))
+            yield Line(found[2], number, level=len(found[1]))
         elif bold is not None:
-            yield _Line(bold[1], number, level=_BOLD_LEVEL)
+            yield Line(bold[1], number, level=_BOLD_LEVEL)
         else:
-            yield _Line(raw, number)
+            yield Line(raw, number)
 
 
-def _joined(lines: Iterable[_Line]) -> Iterator[_Line]:
+def _joined(lines: Iterable[Line]) -> Iterator[Line]:
     """Put the lines of a paragraph together, so that a sentence may be wrapped."""
-    before: _Line | None = None
+    before: Line | None = None
     for line in lines:
         if before is not None and _continues(before, line):
             before = replace(before, text=f"{before.text} {line.text.strip()}")
@@ -144,7 +147,7 @@ def _joined(lines: Iterable[_Line]) -> Iterator[_Line]:
         yield before
 
 
-def _continues(before: _Line, line: _Line) -> bool:
+def _continues(before: Line, line: Line) -> bool:
     is_text = not (before.is_code or before.level or line.is_code or line.level)
     return is_text and bool(before.text.strip()) and not before.text.endswith("  ") and not _STARTS.match(line.text)
 

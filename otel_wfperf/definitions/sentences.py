@@ -47,6 +47,13 @@ _AFTER: Final = re.compile(
     r"(?:(?:successful\s+)?(?:completion|end|finish)\s+of\s+|(?:completing|finishing)\s+)?(?:the\s+)?$",
     re.IGNORECASE,
 )
+# "When Branch A is finished": the verb stands on both sides.
+_WHEN: Final = re.compile(r"\b(?:when|whenever)\s+(?:the\s+)?$", re.IGNORECASE)
+_IS_DONE: Final = re.compile(
+    r"^(?:'s)?\s+(?:(?:is|are|has|have|gets?)\s+(?:been\s+)?(?:finished|done|complete[d]?|ready|over|ended)\b"
+    r"|(?:finishes|completes|ends|succeeds)\b)",
+    re.IGNORECASE,
+)
 _BEFORE: Final = re.compile(
     r"(?:\b(?:must|has\s+to|have\s+to|needs?\s+to|should|is\s+to|completes?|finish(?:es)?|done|ready|first|runs?)\b.*"
     r"|^\W*)\bbefore\s+(?:the\s+)?(?:start\s+of\s+|starting\s+)?(?:the\s+)?$"
@@ -112,19 +119,33 @@ class Reader:
     Attributes:
         branch_labels: Labels that exist; one letter or number is understood without being declared.
         phase_labels: The same of phases.
+        branch_titles: Titles of branches with their labels; a sentence may wait for those, too.
     """
 
     branch_labels: tuple[str, ...] = ()
     phase_labels: tuple[str, ...] = ()
+    branch_titles: tuple[tuple[str, str], ...] = ()
 
     def statements(self, text: str, line: int) -> Iterator[Statement]:
         """Yield what the sentences of a line say about order."""
         plain = re.sub(r"[*`]+", "", text).replace("_", " ").replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
         patterns = _patterns(self.branch_labels, self.phase_labels)
         for sentence in _SENTENCE_END.split(plain):
-            statement = _statement(sentence[:_LONGEST_SENTENCE], line, patterns)
+            shortened = sentence[:_LONGEST_SENTENCE]
+            statement = _statement(shortened, line, patterns) or self._by_title(shortened, line)
             if statement is not None:
                 yield statement
+
+    def _by_title(self, sentence: str, line: int) -> Statement | None:
+        """Read ``Depends on Backend``, where nothing but the title of a branch follows."""
+        verb = _DEPENDS.search(sentence) if self.branch_titles else None
+        if verb is None or _DENIED.search(sentence[: verb.start()]):
+            return None
+        named = re.sub(r"^the\s+", "", sentence[verb.end() :].strip(" \t:\"'.!"), flags=re.IGNORECASE).casefold()
+        label = dict(self.branch_titles).get(named)
+        if label is None:
+            return None
+        return Statement(waits=Waits(after=(Reference(kind=ReferenceKind.BRANCH, label=label, line=line, prose=True),)))
 
 
 def says_independent_of_phases(text: str) -> bool:
@@ -188,7 +209,7 @@ def _depends(sentence: str, mentions: Sequence[_Mention]) -> Statement | None:
 def _after(sentence: str, mentions: Sequence[_Mention]) -> Statement | None:
     for mention in mentions:
         lead = sentence[: mention.start]
-        verb = _AFTER.search(lead)
+        verb = _AFTER.search(lead) or (_WHEN.search(lead) if _IS_DONE.match(sentence[mention.end :]) else None)
         if verb is None or _DENIED.search(lead) or lead.rstrip().lower().endswith("or after"):
             continue
         return Statement(waits=Waits(after=mention.references), subject=_subject(sentence, mentions, verb.start()))

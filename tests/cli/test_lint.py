@@ -13,9 +13,16 @@ EXAMPLES = REPOSITORY / "examples" / "workflows"
 FALSE = EXAMPLES / "false-parallelisation.md"
 
 
-def test_a_good_definition_passes(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["lint", str(EXAMPLES / "good-parallelisation.md"), str(EXAMPLES / "release.yaml")]) == 0
-    assert capfd.readouterr() == ("", "")
+def test_a_good_definition_passes_and_what_was_understood_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    good, release = EXAMPLES / "good-parallelisation.md", EXAMPLES / "release.yaml"
+
+    assert main(["lint", str(good), str(release)]) == 0
+
+    assert capfd.readouterr() == (
+        f"{good}: no findings (3 phases, 5 steps, 5 agent calls)\n"
+        f"{release}: no findings (3 phases, 6 steps, 6 agent calls)\n",
+        "",
+    )
 
 
 def test_findings_are_lines_as_of_a_compiler(capfd: pytest.CaptureFixture[str]) -> None:
@@ -54,7 +61,7 @@ def test_what_cannot_be_read_does_not_hide_the_others(tmp_path: Path, capfd: pyt
     assert f"error: {broken}:2: duration: write seconds" in printed.err
     assert f"error: {broken}:4: mode: unknown: odd" in printed.err
     assert f"error: {binary}: is not text in UTF-8" in printed.err
-    assert f"error: {missing}: cannot be read: No such file or directory" in printed.err
+    assert f"error: {missing}: there is no such file; check the path" in printed.err
 
 
 def test_rules_can_be_left_out(capfd: pytest.CaptureFixture[str]) -> None:
@@ -128,6 +135,7 @@ def graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("module", ["wfperf_lint_graphs", "./wfperf_lint_graphs.py"])
 def test_looks_at_graphs_of_langgraph_code(module: str, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["lint", f"{module}:{name}"]) == 0
+    assert capfd.readouterr().out == f"{module}:{name}: no findings (2 phases, 3 steps, 3 agent calls)\n"
     assert main(["plan", "--format", "json", f"{module}:{name}"]) == 0
     steps = json.loads(capfd.readouterr().out)["steps"]
     assert [(step["phase"], step["agent"]) for step in steps] == [("1", "planner"), ("2", "a"), ("2", "b")]
@@ -155,3 +163,11 @@ def test_a_graph_that_is_none_is_an_input_error(name: str, problem: str, capfd: 
     assert main(["lint", name]) == 2
     assert f"error: {name}: " in (said := capfd.readouterr().err)
     assert problem in said
+
+
+def test_a_folder_and_a_module_get_the_next_step(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", str(tmp_path), "team.app"]) == 2
+    assert capfd.readouterr().err.splitlines() == [
+        f"error: {tmp_path}: is a folder; name its files, such as {tmp_path}/*.md",
+        "error: team.app: there is no such file; check the path, or team.app:graph for LangGraph code",
+    ]

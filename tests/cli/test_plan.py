@@ -6,6 +6,7 @@ import pytest
 from otel_wfperf.analysis.sketch import Sketch
 from otel_wfperf.cli import main
 from otel_wfperf.model import Execution, Operation, OperationKind
+from otel_wfperf.report.units import duration_s
 from otel_wfperf.store import Analysed, Position, Sample, Store
 from tests.cli.conftest import REPOSITORY, Wfperf
 
@@ -43,8 +44,8 @@ def test_a_schedule_reads_like_this(definition: Path, capfd: pytest.CaptureFixtu
         "\n"
         "  █ critical path; ░ in parallel; every step at its median\n"
         "  Critical path: senior-architect (1 min 30 s) → painter (45.0 s)\n"
-        "  - no measurements given, usual times taken: senior-architect\n"
-        "  - nothing known, 30.0 s to 1 min 00 s assumed: painter\n"
+        "  - not measured, usual times of such agents taken (--profiles gives yours): senior-architect\n"
+        "  - nothing known, 30.0 s to 1 min 00 s assumed for each: painter\n"
     )
 
 
@@ -205,3 +206,19 @@ def test_a_store_without_agents_or_that_is_none_is_an_error(
     assert "holds no agent that ran" in capfd.readouterr().err
     assert main(["plan", "--profiles", f"store:{definition}", str(definition)]) == 2
     assert "cannot be opened as a store" in capfd.readouterr().err
+
+
+def test_what_is_used_without_waiting_for_it_is_said_with_the_time_that_waiting_would_take(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    flow = tmp_path / "flow.md"
+    branches = "## Phase 1: P\n### Branch A: List\n- x\n### Branch B: Read\n- Uses the list from Branch A\n"
+    flow.write_text(branches)
+    assert main(["plan", str(flow)]) == 0
+    told = capfd.readouterr().out
+    flow.write_text(branches.replace("Uses the list from", "Waits for"))
+    assert main(["plan", "--format", "json", str(flow)]) == 0
+    waiting_s = json.loads(capfd.readouterr().out)["total_s"]["median"]
+
+    assert "if they do wait, it takes about" in " ".join(told.split())
+    assert duration_s(waiting_s) in " ".join(told.split())

@@ -209,3 +209,53 @@ def test_few_phases_are_reported_only_when_there_is_something_to_split() -> None
 def test_a_rule_can_be_left_out() -> None:
     definition = parse_markdown(phase("A: Depends on Branch B", "B"), "flow.md")
     assert lint(definition, ignored=["false_parallelism"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "meant"),
+    [
+        ("## Phase 1: A\n## Phse 2: B\n- one", "Phse", "Phase"),
+        ("## Phase 1: A\n### Brnch A: One\n- one", "Brnch", "Branch"),
+        ('## Phase 1: A\n- subagent_typ="researcher"', "subagent_typ", "subagent_type"),
+        ('## Phase 1: A\n- subagent-type="researcher"', "subagent-type", "subagent_type"),
+    ],
+)
+def test_a_word_that_is_nearly_a_keyword_is_named(text: str, written: str, meant: str) -> None:
+    [finding] = [each for each in findings(text) if each.rule == "misspelt_keyword"]
+
+    assert finding.message == f"{written!r} is read as prose (did you mean {meant}?)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "## Phase 1: A\n### Purpose: One\n- one",
+        "## Phase 1: A\n### Phases 1 and 2: overview\n- one",
+        "## Phase 1: A\n### Brunch A: catering\n- one",
+        '## Phase 1: A\n- subagent_type="x"\n- transaction_type="y"',
+        "## Phase 1: A\n- the phse is short",
+    ],
+)
+def test_other_words_are_left_alone(text: str) -> None:
+    assert "misspelt_keyword" not in rules(text)
+
+
+def test_a_label_that_is_there_twice_is_named_with_the_line_of_the_first() -> None:
+    [finding] = [
+        each for each in findings("## Phase 2: A\n- one\n## Phase 2: B\n- two") if each.rule == "repeated_label"
+    ]
+
+    assert (finding.line, finding.message) == (
+        3,
+        "Phase 2 exists already, in line 1; what refers to it means that one",
+    )
+
+
+def test_branches_of_several_phases_may_have_the_same_labels() -> None:
+    assert "repeated_label" not in rules(phase("A", "B") + phase("A", "B", number=2))
+
+
+def test_a_branch_may_be_waited_for_by_its_title() -> None:
+    text = "## Phase 1: P\n### Branch A: Schema\n- one\n### Branch B: Server\n- Depends on the Schema.\n"
+    assert rules(text) == ["false_parallelism"]
+    assert rules(text.replace("Depends on the Schema", "Does not depend on the Schema")) == []

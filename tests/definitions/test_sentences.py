@@ -107,3 +107,22 @@ def test_longer_labels_are_understood_where_they_exist() -> None:
 def test_notices_that_no_phase_is_needed() -> None:
     assert says_independent_of_phases("Independent of the other phases")
     assert not says_independent_of_phases("Independent of Branch A")
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Starts when Branch A is finished",
+        "Begin when Branch A has been completed.",
+        "Runs as soon as Branch A is done",
+        "When Branch A finishes, run the tests",
+    ],
+)
+def test_when_a_branch_is_finished_is_waiting(sentence: str) -> None:
+    [statement] = Reader().statements(sentence, 1)
+    assert [each.label for each in statement.waits.after] == ["A"]
+
+
+@pytest.mark.parametrize("sentence", ["When Branch A is slow, use a cache", "Ask when Branch A needs help"])
+def test_when_a_branch_is_otherwise_is_prose(sentence: str) -> None:
+    assert list(Reader().statements(sentence, 1)) == []

@@ -10,6 +10,8 @@ from otel_wfperf.definitions.rules.false_parallelism import FalseParallelism
 from otel_wfperf.definitions.rules.granularity import Granularity
 from otel_wfperf.definitions.rules.mergeable_phases import MergeablePhases
 from otel_wfperf.definitions.rules.missing_agent import MissingAgent
+from otel_wfperf.definitions.rules.misspelt_keyword import MisspeltKeyword
+from otel_wfperf.definitions.rules.repeated_label import RepeatedLabel
 from otel_wfperf.definitions.rules.rule import LintFinding, Rule
 from otel_wfperf.definitions.rules.splittable_phase import SplittablePhase
 from otel_wfperf.definitions.rules.undeclared_dependency import UndeclaredDependency
@@ -18,6 +20,8 @@ from otel_wfperf.definitions.rules.unknown_reference import UnknownReference
 __all__ = ["RULES", "LintFinding", "Rule", "lint"]
 
 RULES: tuple[Rule, ...] = (
+    MisspeltKeyword(),
+    RepeatedLabel(),
     CircularDependency(),
     UnknownReference(),
     ContradictedOrder(),

@@ -21,9 +21,7 @@ class UndeclaredDependency:
 
     def check(self, dependencies: Dependencies) -> Iterator[LintFinding]:
         """See Rule."""
-        for use in dependencies.used:
-            if not _is_unguarded(dependencies, use):
-                continue
+        for use in unguarded(dependencies):
             user, maker = dependencies.name(use.waiting), dependencies.name(use.awaited)
             same = use.awaited.phase == use.waiting.phase
             when = "runs beside it" if same else f"runs later, in {dependencies.name(Place(use.awaited.phase))}"
@@ -35,6 +33,11 @@ class UndeclaredDependency:
                 message=f"{user} uses a result of {maker}, which {when}, and does not say that it waits for it",
                 recommendation=f"Move {user} to a phase after {maker}, or say what it works with until then.",
             )
+
+
+def unguarded(dependencies: Dependencies) -> Iterator[Dependency]:
+    """Yield the uses of a result that nothing guarantees to be there."""
+    return (use for use in dependencies.used if _is_unguarded(dependencies, use))
 
 
 def _is_unguarded(dependencies: Dependencies, use: Dependency) -> bool:
