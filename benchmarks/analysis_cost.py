@@ -28,7 +28,7 @@ from otel_wfperf.model import Execution, Operation, OperationKind, ResourceUse, 
 
 SIZES = (1_000, 10_000, 100_000)
 WINDOW = 20
-WINDOW_SPANS = (5, 60, 200, 500)
+WINDOW_SPANS = (40, 100, 200, 500)
 TURNS = 6
 AGENTS = 8
 MS = 1_000_000
@@ -114,9 +114,10 @@ def drawn(spans: int, seed: int = 0) -> Execution:
     root = drawing.add(OperationKind.WORKFLOW, "bench", None, 1_700_000_000 * 10**9)
     at_ns = root.start_ns + MS
     number = 0
+    agents = min(AGENTS, max(1, spans // (2 * TURNS + 1)))
     while len(drawing.operations) < spans:
         phase = drawing.add(OperationKind.PHASE, f"phase {number % 12}", root.span_id, at_ns)
-        ends = [drawing.agent(f"agent {each}", phase, at_ns + MS) for each in range(AGENTS)]
+        ends = [drawing.agent(f"agent {each}", phase, at_ns + MS) for each in range(agents)]
         at_ns = drawing.last(phase, max(ends) + MS) + MS
         number += 1
     drawing.last(root, at_ns)
@@ -163,7 +164,9 @@ def print_windows(rounds: int) -> None:
         executions = window(WINDOW + rounds, spans)
         a_run_s = statistics.median(window_times_s(executions))
         count = statistics.mean(len(each.operations) for each in executions)
-        print(f"| {WINDOW} | {count:.0f} | {a_run_s * 1e3:.1f} | {a_run_s / count * 1e6:.0f} | {count / a_run_s:,.0f} |")
+        print(
+            f"| {WINDOW} | {count:.0f} | {a_run_s * 1e3:.1f} | {a_run_s / count * 1e6:.0f} | {count / a_run_s:,.0f} |"
+        )
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -109,8 +109,8 @@ class AgentOverload:
         few = len(load.waits) < self.min_calls
         wait_s = mean(wait.duration_ns for wait in load.waits) / 1e9
         summary = (
-            f"Calls of {subject.name!r} wait {wait_s:.2g} s on average ({load.wait_kind}), {load.wait_share:.0%} of "
-            "their time"
+            f"Calls of {subject.name!r} wait {wait_s:.2g} s on average ({load.wait_kind}), "
+            f"{100 * load.wait_share:.0f} % of their time"
         )
         evidence: dict[str, str | float] = {
             "waits": len(load.waits),

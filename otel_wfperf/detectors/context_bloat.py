@@ -144,8 +144,8 @@ class ContextBloat:
             trace_ids=impact.trace_ids if impact else tuple(each.trace_id for each in found[-100:]),
             span_ids=examples(max(each.calls, key=_input) for each in found),
             summary=(
-                f"The prompt of {subject.name!r} is {many}: from {first:,} to {last:,} tokens in {calls} calls, "
-                f"{resent:,} tokens sent again"
+                f"The prompt of {subject.name!r} is {many}: from {_spaced(first)} to {_spaced(last)} tokens in {calls} "
+                f"calls, {_spaced(resent)} tokens sent again"
             ),
             evidence=_evidence(population, found),
             saving=impact.saving if impact else None,
@@ -318,3 +318,7 @@ def _severity(impact: Impact | None, limit: Severity) -> Severity:
     """Rank by time, but a bloated prompt is ``medium`` at least: its tokens are paid for whatever time they take."""
     by_time = impact.severity if impact else Severity.LOW
     return at_most(min(by_time, Severity.MEDIUM, key=lambda each: each.rank), limit)
+
+
+def _spaced(number: int) -> str:
+    return f"{number:,}".replace(",", " ")

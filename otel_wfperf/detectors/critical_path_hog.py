@@ -156,7 +156,7 @@ class CriticalPathHog:
             trace_ids=impact.trace_ids,
             span_ids=examples(operations),
             summary=(
-                f"{name!r} holds {share:.0%} of the critical path, {ratio:.1f} times as much as the other "
+                f"{name!r} holds {100 * share:.0f} % of the critical path, {ratio:.1f} times as much as the other "
                 f"{_LEVEL_NAMES[level]} on average"
             ),
             evidence=_evidence(population, held, name) | {"works_as_designed": as_designed},

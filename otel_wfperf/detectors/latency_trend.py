@@ -150,8 +150,8 @@ def _finding(detector: str, population: Population, case: _Case, impact: Impact)
         trace_ids=impact.trace_ids,
         span_ids=tuple(min(each.figures.span_ids) for each in case.samples[-_EXAMPLES:]),
         summary=(
-            f"{name} takes {a_day - 1:.0%} longer each day, with inputs of the same size: {case.growth:.2g} times as "
-            f"long as {days:.2g} days before, {recent_s:.2g} s now"
+            f"{name} takes {100 * (a_day - 1):.0f} % longer each day, with inputs of the same size: "
+            f"{case.growth:.2g} times as long as {days:.2g} days before, {recent_s:.2g} s now"
         ),
         evidence={
             "growth_ratio": round(case.growth, 3),

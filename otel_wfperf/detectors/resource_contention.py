@@ -234,7 +234,7 @@ def _compared(calls: Sequence[Operation]) -> Iterator[_Sample]:
 def _finding(detector: str, population: Population, case: _Case, impact: Impact) -> Finding:
     signal = case.signal
     value = median([window.value for window in case.short])
-    shown = f"{value:.0%}" if signal.unit == "ratio" else f"{value:.2g} s"
+    shown = f"{100 * value:.0f} %" if signal.unit == "ratio" else f"{value:.2g} s"
     slow = [sample.call for window in case.short for sample in window.samples]
     return Finding(
         detector=detector,

@@ -144,19 +144,54 @@ class SlowPhase:
 
     def _slow_at_times(self, population: Population) -> Iterator[_Case]:
         """Compare each call with the others of the same thing."""
-        for samples in (*_own_times(population), *_adjusted_times(population)):
-            is_model = samples[0].is_model
-            enough = max(self.min_slow, (self.min_slow_model_share if is_model else self.min_slow_share) * len(samples))
-            least_ratio = self.min_model_ratio if is_model else self.min_ratio
-            if len(samples) < self.min_baseline or _beyond(samples, least_ratio) < enough:
-                continue
+        for samples in (*self._own_times(population), *self._adjusted_times(population)):
             usual = baseline(sample.duration_ns for sample in samples)
-            least_ns = least_ratio * usual.median_ns
+            least_ns = self._least_ratio(samples[0].operation) * usual.median_ns
             slow = [each for each in samples if each.duration_ns >= least_ns and self._is_slow(each, usual)]
-            if len(slow) >= enough:
+            if len(slow) >= self._enough(samples[0].operation, len(samples)):
                 usual_ns = {_key(each.operation): each.operation.duration_ns - each.excess_ns(usual) for each in slow}
                 subject = _common_subject([each.operation for each in slow])
                 yield _Case(subject, [each.operation for each in slow], usual_ns, others=len(samples) - len(slow))
+
+    def _own_times(self, population: Population) -> Iterator[list[_Sample]]:
+        """Group everything but model calls by what it is, with its own time."""
+        found: dict[_Like, list[_Sample]] = {}
+        for execution in population.executions:
+            for like, samples in execution.once(_own_times_of_run).items():
+                found.setdefault(like, []).extend(samples)
+        for samples in found.values():
+            if self._may_hold_slow(samples[0].operation, [each.duration_ns for each in samples]):
+                yield samples
+
+    def _adjusted_times(self, population: Population) -> Iterator[list[_Sample]]:
+        """Group model calls by model and place, with their duration over what their tokens need (in thousandths)."""
+        run_ns = {execution.trace_id: execution.duration_ns for execution in population.executions}
+        for calls in population.once(_llm_calls).values():
+            expected = service_time(calls.in_order)
+            if expected is None:
+                continue
+            for of_place in calls.by_place.values():
+                times = [round(1000 * expected.ratio(call)) for call in of_place]
+                if self._may_hold_slow(of_place[0], times):
+                    yield [
+                        _Sample(call, time, run_ns[call.trace_id], expected.expected_ns(call) / 1000)
+                        for call, time in zip(of_place, times, strict=True)
+                    ]
+
+    def _may_hold_slow(self, like: Operation, times: Sequence[int]) -> bool:
+        """Tell whether enough times are so many times the median; a median of logarithms may be rounded down."""
+        if len(times) < self.min_baseline:
+            return False
+        ordered = sorted(times)
+        least = 0.999 * self._least_ratio(like) * ordered[(len(ordered) - 1) // 2]
+        return len(ordered) - bisect_left(ordered, least) >= self._enough(like, len(ordered))
+
+    def _least_ratio(self, like: Operation) -> float:
+        return self.min_model_ratio if like.kind is OperationKind.LLM else self.min_ratio
+
+    def _enough(self, like: Operation, count: int) -> float:
+        share = self.min_slow_model_share if like.kind is OperationKind.LLM else self.min_slow_share
+        return max(self.min_slow, share * count)
 
     def _is_slow(self, sample: _Sample, usual: Baseline) -> bool:
         excess_ns = sample.excess_ns(usual)
@@ -212,10 +247,6 @@ class _Sample:
     duration_ns: int
     run_ns: int
     unit_ns: float = 1.0
-
-    @property
-    def is_model(self) -> bool:
-        return self.operation.kind is OperationKind.LLM
 
     def excess_ns(self, usual: Baseline) -> float:
         """Return how much longer than usual it took; ``unit_ns`` turns a ratio back into time."""
@@ -282,15 +313,6 @@ def _output(call: Operation) -> int:
     return call.tokens.output if call.tokens else 0
 
 
-def _own_times(population: Population) -> Iterator[list[_Sample]]:
-    """Group everything but model calls by what it is, with its own time."""
-    found: dict[_Like, list[_Sample]] = {}
-    for execution in population.executions:
-        for like, samples in execution.once(_own_times_of_run).items():
-            found.setdefault(like, []).extend(samples)
-    yield from found.values()
-
-
 def _own_times_of_run(execution: Execution) -> Mapping[_Like, list[_Sample]]:
     found: dict[_Like, list[_Sample]] = {}
     run_ns = execution.duration_ns
@@ -299,30 +321,6 @@ def _own_times_of_run(execution: Execution) -> Mapping[_Like, list[_Sample]]:
             like = (each.service, each.kind, each.name, each.model, (each.input_bytes or 0).bit_length())
             found.setdefault(like, []).append(_Sample(each, own_ns(execution, each), run_ns))
     return found
-
-
-def _adjusted_times(population: Population) -> Iterator[list[_Sample]]:
-    """Group model calls by model and place, with their duration over what their tokens need (in thousandths)."""
-    run_ns = {execution.trace_id: execution.duration_ns for execution in population.executions}
-    for calls in population.once(_llm_calls).values():
-        expected = service_time(calls.in_order)
-        if expected is None:
-            continue
-        for of_place in calls.by_place.values():
-            yield [_adjusted(call, expected, run_ns[call.trace_id]) for call in of_place]
-
-
-def _adjusted(call: Operation, expected: ServiceTime, run_ns: int) -> _Sample:
-    expected_ns = expected.expected_ns(call)
-    return _Sample(call, round(1000 * (max(1, call.duration_ns) / expected_ns)), run_ns, expected_ns / 1000)
-
-
-def _beyond(samples: Sequence[_Sample], ratio: float) -> int:
-    """Count those of which the time may be so many times the median or more; at least as many as are."""
-    times_ns = sorted(sample.duration_ns for sample in samples)
-    # A little less, as the median of logarithms is rounded.
-    least_ns = 0.999 * ratio * times_ns[(len(times_ns) - 1) // 2]
-    return len(times_ns) - bisect_left(times_ns, least_ns)
 
 
 def _some(calls: Sequence[Operation]) -> Sequence[Operation]:

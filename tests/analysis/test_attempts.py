@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from otel_wfperf.analysis.attempts import MAX_PAUSE_NS, Identity, Request, requests
+from otel_wfperf.analysis.attempts import MAX_PAUSE_NS, Identity, Request, requests, retried
 from otel_wfperf.model import Execution
 from tests.detectors.builders import MS, Run
 
@@ -102,3 +102,12 @@ def test_many_calls_at_once_that_all_fail_cost_linear_time() -> None:
         run.tool("fetch", at * 0.001, 1000, error="Reset", input_hash="x")
 
     assert len(requests(run.build())) == 5_000
+
+
+def test_only_what_was_tried_again_is_retried() -> None:
+    assert [each.tries for each in retried(tools("Reset", None, None))] == [2]
+
+
+def test_a_failure_alone_is_not_retried() -> None:
+    assert retried(tools(None, "Reset")) == ()
+    assert retried(tools(None, None)) == ()

@@ -2,7 +2,13 @@ from random import Random
 
 import pytest
 
-from otel_wfperf.analysis.service_time import CONVERGED_ROUNDS, input_limits, service_time, uncached_tokens
+from otel_wfperf.analysis.service_time import (
+    CONVERGED_ROUNDS,
+    input_limits,
+    least_expected_ns,
+    service_time,
+    uncached_tokens,
+)
 from otel_wfperf.model import OperationKind
 from tests.detectors.builders import MS, Run
 
@@ -48,3 +54,16 @@ def test_the_limits_of_a_fit_hold_the_time_for_an_input_token() -> None:
     assert 0 < low.input_ns < fit.input_ns < high.input_ns
     assert low.input_ns < 0.12 * MS < high.input_ns
     assert low.output_ns == high.output_ns == fit.output_ns
+
+
+def test_no_fit_predicts_less_than_the_least_that_is_known_without_it() -> None:
+    run, random = Run(), Random(2)
+    for at in range(60):
+        run.llm(at * 1000, random.randrange(50, 900), tokens=(random.randrange(5000), random.randrange(300)))
+    calls = run.build().of_kind(OperationKind.LLM)
+
+    fit = service_time(calls)
+
+    assert fit is not None
+    assert fit.floor_ns == least_expected_ns(calls)
+    assert min(map(fit.expected_ns, calls)) >= least_expected_ns(calls)

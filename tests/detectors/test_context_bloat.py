@@ -48,7 +48,7 @@ def test_reports_an_agent_whose_prompt_grows_and_what_reading_it_again_costs() -
     assert finding.saving is not None
     assert 1.5 < finding.saving.median_s < 3.2  # 0.12 ms for each of about 19,000 tokens beyond the first prompt
     assert finding.severity is Severity.HIGH
-    assert finding.summary.startswith("The prompt of 'reader' is bloated: from 800 to 13,600 tokens in 5 calls")
+    assert finding.summary.startswith("The prompt of 'reader' is bloated: from 800 to 13 600 tokens in 5 calls")
     assert finding.advice is not None
     assert finding.advice.optimizer == "context_optimizer"
 

@@ -37,7 +37,7 @@ def test_reports_a_phase_out_of_proportion_with_what_halving_it_saves() -> None:
     assert finding.saving.median_s == pytest.approx(3.0)
     assert finding.evidence["critical_path_share_ratio"] == pytest.approx(2 / 3, abs=1e-3)
     assert (
-        finding.summary == "'outline' holds 67% of the critical path, 6.0 times as much as the other phases on average"
+        finding.summary == "'outline' holds 67 % of the critical path, 6.0 times as much as the other phases on average"
     )
 
 
