@@ -6,8 +6,7 @@ import json
 import uuid
 import zlib
 from collections.abc import Iterable
-from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Self
 
 
@@ -51,7 +50,7 @@ class Marks:
 
     def copy(self) -> Marks:
         """Return another one to change."""
-        return deepcopy(self)
+        return replace(self, cursors=dict(self.cursors))
 
     def keep_cursors(self, consumers: Iterable[str]) -> None:
         """Forget the cursors of others; new consumers start at the beginning."""

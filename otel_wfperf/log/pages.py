@@ -60,7 +60,7 @@ class _Frame:
 def wal_is_damaged(path: Path) -> bool:
     """Tell whether a write-ahead log holds pages after the point at which SQLite would stop to believe it.
 
-    A log that ends in the middle of a page is none: that is what an interrupted write leaves. Takes some 20 ms a MiB.
+    A log that ends in the middle of a page is none: that is what an interrupted write leaves. Takes some 30 ms a MiB.
     """
     try:
         file = _wal(path).open("rb")
@@ -193,7 +193,8 @@ def _frames(wal: IO[bytes]) -> list[_Frame]:
     """Return what was written since the log was last begun anew; that is told by its salt."""
     wal.seek(0)
     header = wal.read(_WAL_HEADER_BYTES)
-    if _header_sums(header) and int.from_bytes(header[8:12], "big") != PAGE_BYTES:
+    header_is_whole = _header_sums(header) is not None
+    if header_is_whole and int.from_bytes(header[8:12], "big") != PAGE_BYTES:
         return []
     frames: list[_Frame] = []
     step = _FRAME_HEADER_BYTES + PAGE_BYTES
@@ -201,10 +202,8 @@ def _frames(wal: IO[bytes]) -> list[_Frame]:
         wal.seek(position)
         page, size, salt = struct.unpack(">II8s", wal.read(16))
         frames.append(_Frame(position, page, size > 0, salt))
-    salt = header[16:24]
-    if frames and all(frame.salt != salt for frame in frames):
-        # The header itself is what is damaged; without damage the log would be empty.
-        salt = frames[0].salt
+    # Below a new header there may be nothing but frames from before; what a damaged header said is in the first frame.
+    salt = header[16:24] if header_is_whole or not frames else frames[0].salt
     return [frame for frame in frames if frame.salt == salt and frame.page]
 
 

@@ -29,6 +29,8 @@ _RETRY_AFTER_S: Final = 1.0
 # Chosen: room on the disk for the write-ahead log, without which not even the log's own data could be deleted: four
 # times the largest commit, and what the store needs meanwhile.
 _RESERVE_BYTES: Final = 64 * 1024**2
+# Chosen: seen by whoever looks, and no line for each request.
+_WARNING_S: Final = 60.0
 _WHY: Final = {
     "size": "the log has reached sidecar.log.max_size",
     "pending": "the disk does not keep up",
@@ -80,37 +82,39 @@ class SqliteLog:
             self._lock.close()
             raise
         self._refused: Counter[str] = Counter()
-        self._refusing: str | None = None
+        self._next_warning_s = 0.0
         self._closed = False
         self._appended = asyncio.Event()
+        # As of the last answer, so that nothing is both here and among what is pending.
+        self._marks = self._database.marks
         self._writer = Writer(
-            self._database, fsync_interval_s=None if fsync else fsync_interval_s, on_commit=self._wake
+            self._database, fsync_interval_s=None if fsync else fsync_interval_s, on_commit=self._committed
         )
 
     @property
     def log_id(self) -> str:
         """Identity of this log; offsets of another log mean nothing here."""
-        return self._database.marks.log_id
+        return self._marks.log_id
 
     @property
     def end(self) -> int:
         """Offset of the newest record that can be read; 0 when there has been none."""
-        return self._database.marks.end
+        return self._marks.end
 
     @property
     def last_offset(self) -> int:
         """Highest offset that was ever given to a record; a consumer that is past it knows another log."""
-        return self._database.marks.last_offset
+        return self._marks.last_offset
 
     @property
     def size_bytes(self) -> int:
         """Size of the data that is kept (bytes)."""
-        return self._database.marks.size_bytes
+        return self._marks.size_bytes
 
     @property
     def status(self) -> LogStatus:
         """How it is now."""
-        marks = self._database.marks
+        marks = self._marks
         return LogStatus(
             records=marks.records,
             oldest_age_s=max(0, self._clock_ns() - marks.oldest_ns) / 1e9 if marks.records else 0.0,
@@ -135,9 +139,6 @@ class SqliteLog:
         answer = await self._writer.submit(append, size_bytes=size_bytes)
         if isinstance(answer, Refusal):
             raise self._refuse(answer.reason)
-        if self._refusing is not None:
-            _LOGGER.warning("the log takes data again")
-            self._refusing = None
         offset: int = answer
         return offset
 
@@ -157,11 +158,11 @@ class SqliteLog:
         return None if free_bytes >= _RESERVE_BYTES + size_bytes else "disk_full"
 
     def _refuse(self, reason: str) -> LogFullError:
-        """Count a refusal; the first of its kind in a row is logged."""
+        """Count a refusal, and say so from time to time."""
         self._refused[reason] += 1
-        if reason != self._refusing:
-            _LOGGER.warning("the log refuses data until that changes: %s", _WHY[reason])
-            self._refusing = reason
+        if time.monotonic() >= self._next_warning_s:
+            self._next_warning_s = time.monotonic() + _WARNING_S
+            _LOGGER.warning("the log refuses data: %s; further refusals are only counted for a while", _WHY[reason])
         return LogFullError(_RETRY_AFTER_S, _WHY[reason])
 
     async def read(self, after: int, *, limit: int = 64, max_bytes: int = 8 * 1024**2) -> tuple[Record, ...]:
@@ -195,11 +196,11 @@ class SqliteLog:
 
     @property
     def _newest(self) -> int:
-        return self._database.marks.newest_offset
+        return self._marks.newest_offset
 
     async def cursor(self, consumer: str) -> int:
         """Return how far a consumer has committed; 0 when it never has."""
-        return self._database.marks.cursors.get(consumer, 0)
+        return self._marks.cursors.get(consumer, 0)
 
     async def commit(self, consumer: str, offset: int) -> None:
         """Record that a consumer is done with everything up to an offset."""
@@ -237,7 +238,8 @@ class SqliteLog:
             raise LogFullError(_RETRY_AFTER_S, _WHY[answer.reason])
         return answer
 
-    def _wake(self) -> None:
+    def _committed(self, marks: Marks) -> None:
+        self._marks = marks
         self._appended.set()
         self._appended = asyncio.Event()
 

@@ -30,7 +30,7 @@ _NUMBERS: Final = {signal: number for number, signal in enumerate(_SIGNALS)}
 _ROW_OVERHEAD_BYTES: Final = 40
 # Chosen: deletes this much in some 10 ms (2 GHz, page cache), so that appends hardly wait.
 _TRIM_RECORDS: Final = 2_000
-_TRIM_BYTES: Final = 16 * 1024**2
+_TRIM_BYTES: Final = 4 * 1024**2
 
 
 class Entry(NamedTuple):

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from otel_wfperf.log import damage
 from otel_wfperf.log.database import Database, Work
+from otel_wfperf.log.marks import Marks
 
 _LOGGER = logging.getLogger(__name__)
 # Chosen: one commit of this much takes some 30 ms, and senders wait for it; the write-ahead log is about as large.
@@ -41,13 +42,15 @@ class _Job:
 class Writer:
     """Writes to a database from a thread of its own, in the order of submission."""
 
-    def __init__(self, database: Database, *, fsync_interval_s: float | None, on_commit: Callable[[], None]) -> None:
+    def __init__(
+        self, database: Database, *, fsync_interval_s: float | None, on_commit: Callable[[Marks], None]
+    ) -> None:
         """Start the thread.
 
         Args:
             database: Where to write; nobody else does.
             fsync_interval_s: How often to force commits to the disk that were not forced (seconds); None = never.
-            on_commit: Called on the loop after each commit, before the answers.
+            on_commit: Called on the loop with the state after each commit, before the answers.
         """
         self._database = database
         self._interval_s = fsync_interval_s
@@ -55,6 +58,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._sync_due_s: float | None = None
+        self._sync_failed = False
         self._next_mend_s = 0.0
         self.pending_bytes = 0
         self._thread = threading.Thread(target=self._run, name="wfperf-log-writer", daemon=True)
@@ -104,7 +108,7 @@ class Writer:
                     self._sync_due_s = time.monotonic() + self._interval_s
                 # The loop may be gone when a process ends without closing the log.
                 with suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(self._answer, jobs, answers)
+                    self._loop.call_soon_threadsafe(self._answer, jobs, answers, self._database.marks)
             if self._sync_due_s is not None and (not open_ or time.monotonic() >= self._sync_due_s):
                 self._sync()
 
@@ -159,16 +163,20 @@ class Writer:
         return True
 
     def _sync(self) -> None:
+        self._sync_due_s = None
         try:
             self._database.sync()
         except OSError as error:
-            _LOGGER.error("the log could not be forced to the disk: %s", error)  # noqa: TRY400 - no fault of ours
-        self._sync_due_s = None
+            if not self._sync_failed:
+                _LOGGER.error("the log could not be forced to the disk: %s", error)  # noqa: TRY400 - no fault of ours
+            self._sync_failed = True
+        else:
+            self._sync_failed = False
 
-    def _answer(self, jobs: Sequence[_Job], answers: Sequence[Any]) -> None:
+    def _answer(self, jobs: Sequence[_Job], answers: Sequence[Any], marks: Marks) -> None:
         """On the loop's thread: account for a commit, then wake those who wait for it."""
         self.pending_bytes -= sum(job.size_bytes for job in jobs)
-        self._on_commit()
+        self._on_commit(marks)
         for job, answer in zip(jobs, answers, strict=True):
             if not job.answer.done():
                 job.answer.set_result(answer)

@@ -12,6 +12,7 @@ from otel_wfperf.log import Signal, SqliteLog
 from tests.log.opening import DAY_NS, files_cannot_grow_beyond, opened
 from tests.peers import REPOSITORY
 
+
 async def test_reads_back_what_was_appended_in_order(tmp_path: Path) -> None:
     async with opened(tmp_path) as log:
         first = await log.append(Signal.TRACES, b"one", items=1)
@@ -33,7 +34,9 @@ async def test_many_appends_at_once_get_one_offset_each(tmp_path: Path) -> None:
     assert [record.data for record in records] == [b"%d" % number for number in range(500)]
 
 
-async def test_reads_at_most_what_was_asked_for_but_always_something(tmp_path: Path) -> None:
+async def test_reads_at_most_what_was_asked_for_but_always_something(
+    tmp_path: Path,
+) -> None:
     async with opened(tmp_path) as log:
         for _ in range(5):
             await log.append(Signal.TRACES, bytes(100), items=1)
@@ -44,7 +47,9 @@ async def test_reads_at_most_what_was_asked_for_but_always_something(tmp_path: P
         assert await log.read(5) == ()
 
 
-async def test_keeps_records_offsets_and_identity_over_a_restart(tmp_path: Path) -> None:
+async def test_keeps_records_offsets_and_identity_over_a_restart(
+    tmp_path: Path,
+) -> None:
     async with opened(tmp_path) as log:
         await log.append(Signal.TRACES, b"one", items=1)
         await log.commit("reader", 1)
@@ -107,7 +112,9 @@ async def test_refuses_more_than_its_limit_until_there_is_room(tmp_path: Path) -
         assert await log.append(Signal.TRACES, bytes(800), items=1) == 2
 
 
-async def test_a_write_that_fails_is_refused_and_what_follows_is_taken(tmp_path: Path) -> None:
+async def test_a_write_that_fails_is_refused_and_what_follows_is_taken(
+    tmp_path: Path,
+) -> None:
     async with opened(tmp_path) as log:
         await log.append(Signal.TRACES, b"one", items=1)
         with files_cannot_grow_beyond(100_000):
@@ -122,7 +129,9 @@ async def test_a_write_that_fails_is_refused_and_what_follows_is_taken(tmp_path:
         assert [len(record.data) for record in await log.read(0)] == [3, 200_000]
 
 
-async def test_leaves_room_on_the_disk_to_delete_and_uses_again_what_it_deleted(tmp_path: Path) -> None:
+async def test_leaves_room_on_the_disk_to_delete_and_uses_again_what_it_deleted(
+    tmp_path: Path,
+) -> None:
     free = 10**9
     log = SqliteLog(
         tmp_path / "log.sqlite",
@@ -155,6 +164,20 @@ async def test_trims_thousands_of_records(tmp_path: Path) -> None:
         assert log.status.records == 100
 
 
+async def test_appends_are_answered_while_a_long_trim_goes_on(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        await asyncio.gather(*(log.append(Signal.TRACES, bytes(1_000_000), items=1) for _ in range(40)))
+        await log.commit("reader", 40)
+        trimming = asyncio.create_task(log.trim())
+        appended = []
+        while not trimming.done():
+            appended.append(await log.append(Signal.TRACES, b"data", items=1))
+        await trimming
+
+        assert len(appended) > 5
+        assert [record.offset for record in await log.read(0, limit=1000)] == appended
+
+
 async def test_waits_for_news(tmp_path: Path) -> None:
     async with opened(tmp_path) as log:
         assert not await log.wait(0, timeout_s=0)
@@ -165,21 +188,30 @@ async def test_waits_for_news(tmp_path: Path) -> None:
 
 async def test_a_second_sidecar_is_refused_by_the_key_to_change(tmp_path: Path) -> None:
     async with opened(tmp_path):
-        with pytest.raises(ConfigError, match=r"sidecar\.data_dir: .*: another sidecar uses it; stop that one"):
+        with pytest.raises(
+            ConfigError,
+            match=r"sidecar\.data_dir: .*: another sidecar uses it; stop that one",
+        ):
             async with opened(tmp_path):
                 pass
 
 
 async def test_a_folder_that_cannot_be_written_is_told_from_a_taken_one() -> None:
     with pytest.raises(ConfigError, match=r"^sidecar\.data_dir: '/proc': cannot be written"):
-        SqliteLog(Path("/proc/log.sqlite"), consumers=["reader"], max_size_bytes=10**9, max_age_s=3600)
+        SqliteLog(
+            Path("/proc/log.sqlite"),
+            consumers=["reader"],
+            max_size_bytes=10**9,
+            max_age_s=3600,
+        )
 
 
 async def test_only_what_cannot_be_stored_is_refused(tmp_path: Path) -> None:
     async with opened(tmp_path) as log:
         items = [1, 2**70, 3]
         answers = await asyncio.gather(
-            *(log.append(Signal.TRACES, b"data", items=count) for count in items), return_exceptions=True
+            *(log.append(Signal.TRACES, b"data", items=count) for count in items),
+            return_exceptions=True,
         )
 
         assert isinstance(answers[1], LogFullError)
@@ -192,7 +224,11 @@ async def test_a_disk_that_is_gone_refuses_retryably(tmp_path: Path) -> None:
         raise FileNotFoundError
 
     log = SqliteLog(
-        tmp_path / "log.sqlite", consumers=["reader"], max_size_bytes=10**9, max_age_s=3600, disk_free_bytes=gone
+        tmp_path / "log.sqlite",
+        consumers=["reader"],
+        max_size_bytes=10**9,
+        max_age_s=3600,
+        disk_free_bytes=gone,
     )
     with pytest.raises(LogFullError):
         await log.append(Signal.TRACES, b"one", items=1)
