@@ -7,7 +7,7 @@ record with an undecided trace, so a restart looks again at all that follows; it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from otel_wfperf.sidecar.decisions import Decisions
 from otel_wfperf.sidecar.exporters.progress import Progress
 from otel_wfperf.sidecar.exporters.selection import cut, is_sampled, is_wanted, spans_by_trace
 from otel_wfperf.sidecar.metrics import Metrics
-from otel_wfperf.store import StoreUnavailableError, Verdict
+from otel_wfperf.store import StoreUnavailableError
 
 _IDLE_S: Final = 5.0
 _RETRY_STORE_S: Final = 1.0
@@ -39,6 +39,14 @@ class _Waiting:
 
     undecided: Mapping[str, int]
     scanned_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A record with the spans of the wanted traces; the whole one when none is wanted."""
+
+    record: Record
+    wanted: frozenset[str]
 
 
 class Chosen:
@@ -63,7 +71,8 @@ class Chosen:
     @property
     def exhausted(self) -> bool:
         """Whether there is nothing to hand out now; undecided traces may remain."""
-        return self._scanned >= self._log.end and self._looked == self._decisions.version
+        looked = self._looked == self._decisions.version and not self._is_crowded
+        return looked and self._scanned >= self._log.end
 
     def resume(self, progress: Progress) -> None:
         """Begin anew after the position of a progress."""
@@ -92,18 +101,19 @@ class Chosen:
 
     async def _scan(self, records: Sequence[Record]) -> list[Record]:
         """Look at records for the first time."""
-        contents = [(record, _traces(record)) for record in records]
-        looks = [(record, traces, self._decided(traces, record.offset)) for record, traces in contents]
-        verdicts = await self._look_up(decided for _, _, decided in looks)
+        # In a thread: senders wait for the loop.
+        traces = await asyncio.to_thread(lambda: [_traces(record) for record in records])
+        looks = [(record, self._decided(found, record.offset)) for record, found in zip(records, traces, strict=True)]
+        parts = await self._parts(looks)
         chosen: list[Record] = []
-        for record, traces, decided in looks:
+        for (record, decided), found, part in zip(looks, traces, parts, strict=True):
             self._progress.begin(record)
             self._scanned = record.offset
             self._scanned_bytes += len(record.data)
-            self._waiting[record.offset] = _Waiting(traces, self._scanned_bytes)
-            if not traces:
+            self._waiting[record.offset] = _Waiting(found, self._scanned_bytes)
+            if not found:
                 chosen.append(self._handed_out(record))
-            chosen += self._settled(record, decided, verdicts)
+            chosen += self._settled(record, decided, part)
         return chosen
 
     async def _again(self, version: int, *, limit: int, max_bytes: int) -> list[Record]:
@@ -123,10 +133,10 @@ class Chosen:
             if record is not None:
                 max_bytes -= len(record.data)
                 ready.append((record, decided))
-        verdicts = await self._look_up(decided for _, decided in ready)
         if not ready:
             self._looked = version
-        return [part for record, decided in ready for part in self._settled(record, decided, verdicts)]
+        parts = zip(ready, await self._parts(ready), strict=True)
+        return [each for (record, decided), part in parts for each in self._settled(record, decided, part)]
 
     async def _read(self, offset: int) -> Record | None:
         """Read a record that waited; None when it was too old for the log, which has counted it."""
@@ -151,25 +161,29 @@ class Chosen:
             return True
         return self._decisions.is_decided(trace_id, offset)
 
-    async def _look_up(self, decided: Iterable[frozenset[str]]) -> Mapping[str, Verdict]:
-        """Ask the store for what came out of traces."""
-        trace_ids = frozenset[str]().union(*decided) if self._config.forward != "sample" else ()
-        return await self._decisions.verdicts(trace_ids) if trace_ids else {}
+    async def _parts(self, looks: Sequence[tuple[Record, frozenset[str]]]) -> list[_Part]:
+        """Ask the store for what came out of decided traces, and cut those that are wanted out of their records."""
+        trace_ids = frozenset[str]().union(*(decided for _, decided in looks))
+        known = await self._decisions.verdicts(trace_ids) if trace_ids and self._config.forward != "sample" else {}
+        wanted = [
+            frozenset(each for each in decided if is_wanted(self._config, each, known.get(each)))
+            for _, decided in looks
+        ]
+        records = [record for record, _ in looks]
+        return await asyncio.to_thread(lambda: [_part(*each) for each in zip(records, wanted, strict=True)])
 
-    def _settled(self, record: Record, decided: frozenset[str], verdicts: Mapping[str, Verdict]) -> list[Record]:
-        """Return the part of a record with the decided traces that are wanted, if any; wait for the others."""
+    def _settled(self, record: Record, decided: frozenset[str], part: _Part) -> list[Record]:
+        """Hand out the part of a record with the decided traces that are wanted, if any; wait for the others."""
         waiting = self._waiting[record.offset]
-        wanted = {each for each in decided if is_wanted(self._config, each, verdicts.get(each))}
-        self._metrics.left_out(self.name, sum(waiting.undecided[each] for each in decided - wanted))
-        early = {each for each in wanted if not self._is_decided(each, record.offset)}
+        self._metrics.left_out(self.name, sum(waiting.undecided[each] for each in decided - part.wanted))
+        early = {each for each in part.wanted if not self._is_decided(each, record.offset)}
         self._metrics.undecided(self.name, sum(waiting.undecided[each] for each in early))
-        parts = [self._handed_out(_part(record, wanted))] if wanted else []
-        if decided.issuperset(waiting.undecided):
-            self._forget(record.offset)
-        else:
-            left = {each: spans for each, spans in waiting.undecided.items() if each not in decided}
+        handed_out = [self._handed_out(part.record)] if part.wanted else []
+        if left := {each: spans for each, spans in waiting.undecided.items() if each not in decided}:
             self._waiting[record.offset] = replace(waiting, undecided=left)
-        return parts
+        else:
+            self._forget(record.offset)
+        return handed_out
 
     def _handed_out(self, record: Record) -> Record:
         self._progress.begin(record)
@@ -202,6 +216,9 @@ def _traces(record: Record) -> Mapping[str, int]:
         return {}
 
 
-def _part(record: Record, wanted: Container[str]) -> Record:
-    part = cut(record.data, wanted.__contains__)
-    return record if part.spans == record.items else replace(record, data=part.data, items=part.spans)
+def _part(record: Record, wanted: frozenset[str]) -> _Part:
+    found = cut(record.data, wanted.__contains__) if wanted else None
+    # As it came, where nothing is cut off.
+    if found is None or found.spans == record.items:
+        return _Part(record, wanted)
+    return _Part(replace(record, data=found.data, items=found.spans), wanted)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -57,10 +56,10 @@ class Circuit:
 class Gate:
     """Lets requests to one back end through as its circuit says."""
 
-    def __init__(self, circuit: Circuit, concurrency: int, *, clock_s: Callable[[], float] = time.monotonic) -> None:
-        """Let so many requests through at once (count); ``clock_s`` is monotonic (seconds)."""
+    def __init__(self, circuit: Circuit, concurrency: int, *, clock_s: Callable[[], float] | None = None) -> None:
+        """Let so many requests through at once (count); ``clock_s`` is monotonic (seconds), by default the loop's."""
         self.circuit = circuit
-        self._clock_s = clock_s
+        self._clock_s = clock_s or (lambda: asyncio.get_running_loop().time())
         self._free = asyncio.Semaphore(concurrency)
         self._probing = asyncio.Lock()
 

@@ -185,7 +185,7 @@ class Forwarder:
             left_s = (record.received_ns + self._max_age_ns - self._clock_ns()) / 1e9
             if left_s < 0:
                 return Rejected(reason="expired")
-            if stubbornness.failed(taken=self._taken, now_s=time.monotonic()):
+            if stubbornness.failed(taken=self._taken, now_s=asyncio.get_running_loop().time()):
                 return Rejected(reason="set_aside", detail=f"{outcome.reason}: {outcome.detail}")
             # Delays begin anew when the back end takes others. Whatever it asks for: past its age a record is given up.
             attempts = min(attempt, max(1, self.circuit.failures))

@@ -247,6 +247,89 @@ async def test_commits_only_what_is_done_when_it_is_stopped(tmp_path: Path) -> N
     assert set(backend.span_ids()) == expected
 
 
+async def test_a_request_that_is_refused_holds_up_only_itself(tmp_path: Path) -> None:
+    """It used to hold up all that followed those that were sent with it."""
+    stubborn = f"{11:016x}"
+
+    async def refuse(data: bytes) -> grpc.StatusCode | None:
+        return grpc.StatusCode.UNAVAILABLE if stubborn in requests.span_ids(data) else None
+
+    async with log_for(tmp_path, "b") as log, grpc_backend(refuse) as backend:
+        expected = await fill(log, 100)
+
+        async def all_but_one() -> bool:
+            return len(backend.taken) == 99
+
+        async with forwarding(log, backend.endpoint, concurrency=2) as forwarder:
+            await eventually_async(all_but_one)
+            assert (await log.cursor(consumer("b")), forwarder.pending_records) == (1, 99)
+            assert forwarder.lag_s > 0
+            backend.refuse = accept
+            await forwarder.drain(30)
+            assert (forwarder.pending_records, forwarder.lag_s) == (0, 0)
+
+    assert set(backend.span_ids()) == expected
+
+
+async def test_sets_aside_a_request_that_is_refused_for_ever_while_others_are_taken(tmp_path: Path) -> None:
+    stubborn = f"{1:016x}"
+
+    async def refuse(data: bytes) -> grpc.StatusCode | None:
+        return grpc.StatusCode.UNAVAILABLE if stubborn in requests.span_ids(data) else None
+
+    metrics = Metrics()
+
+    async def set_aside() -> bool:
+        # Others come all the time, or it would be the back end that takes nothing.
+        await log.append(Signal.LOGS, requests.logs(), items=1)
+        return bool(samples(metrics, "wfperf_exporter_dead_letter_items_total"))
+
+    retry = {**QUICK, "set_aside_after": "100ms"}
+    async with log_for(tmp_path, "b") as log, grpc_backend(refuse) as backend:
+        await fill(log, 2)
+        async with forwarding(log, backend.endpoint, metrics=metrics, folder=tmp_path, retry=retry) as forwarder:
+            await eventually_async(set_aside)
+            await forwarder.drain(30)
+
+    assert samples(metrics, "wfperf_exporter_failed_items_total") == {("b", "set_aside", "traces"): 10}
+    [file] = (tmp_path / "dead-letters").iterdir()
+    assert stubborn in {span.span_id for span in read_spans(file.read_bytes(), name=file.name).spans}
+
+
+async def test_a_dead_letter_that_cannot_be_kept_is_counted_and_holds_up_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refuse(_data: bytes) -> grpc.StatusCode:
+        return grpc.StatusCode.INVALID_ARGUMENT
+
+    metrics = Metrics()
+    (tmp_path / "dead-letters").write_text("where the folder should be")
+    async with log_for(tmp_path, "b") as log, grpc_backend(refuse) as backend:
+        await fill(log, 3)
+        async with forwarding(log, backend.endpoint, metrics=metrics, folder=tmp_path) as forwarder:
+            await forwarder.drain(30)
+
+    assert samples(metrics, "wfperf_exporter_dead_letter_items_total") == {("b", "false", "traces"): 30}
+    assert caplog.text.count("a dead letter cannot be kept") == 1
+
+
+async def test_only_probes_a_back_end_that_takes_nothing_and_delivers_when_it_does(tmp_path: Path) -> None:
+    async def refuse(_data: bytes) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAVAILABLE
+
+    async with log_for(tmp_path, "b") as log, grpc_backend(refuse) as backend:
+        expected = await fill(log, 50)
+        async with forwarding(log, backend.endpoint) as forwarder:
+
+            async def is_open() -> bool:
+                return forwarder.circuit.is_open
+
+            await eventually_async(is_open)
+            backend.refuse = accept
+            await delivered(backend, expected)
+            assert not forwarder.circuit.is_open
+
+
 class Faulty:
     """A transport with a fault that shows once."""
 

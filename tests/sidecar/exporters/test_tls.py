@@ -52,11 +52,14 @@ async def https_backend(server: dict[str, Any]) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def grpcs_backend(server: dict[str, Any]) -> AsyncIterator[str]:
+    async with grpc_backend(tls=grpc_credentials(server)) as backend:
+        yield backend.endpoint
+
+
+def grpc_credentials(server: dict[str, Any]) -> grpc.ServerCredentials:
     pair = (Path(server["key"]).read_bytes(), Path(server["certificate"]).read_bytes())
     ca = Path(server["client_ca"]).read_bytes() if "client_ca" in server else None
-    credentials = grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
-    async with grpc_backend(tls=credentials) as backend:
-        yield backend.endpoint
+    return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
 
 
 BACKENDS: dict[str, Callable[[dict[str, Any]], AbstractAsyncContextManager[str]]] = {

@@ -78,7 +78,7 @@ async def test_sends_headers_and_gzip_when_asked(protocol: str) -> None:
 
 @transports
 async def test_counts_what_the_back_end_left_out(protocol: str) -> None:
-    traces, points, logs = ExportTraceServiceResponse(), ExportMetricsServiceResponse(), ExportLogsServiceResponse()
+    traces, points, logs = (ExportTraceServiceResponse(), ExportMetricsServiceResponse(), ExportLogsServiceResponse())
     traces.partial_success.rejected_spans = 3
     points.partial_success.rejected_data_points = 2
     logs.partial_success.rejected_log_records = 1
@@ -115,11 +115,7 @@ async def test_tells_what_may_be_tried_again(protocol: str, status: object, expe
 
 @pytest.mark.parametrize(
     ("protocol", "status"),
-    [
-        ("grpc", grpc.StatusCode.UNAVAILABLE),
-        ("grpc", grpc.StatusCode.RESOURCE_EXHAUSTED),
-        ("http/protobuf", 503),
-    ],
+    [("grpc", grpc.StatusCode.UNAVAILABLE), ("grpc", grpc.StatusCode.RESOURCE_EXHAUSTED), ("http/protobuf", 503)],
 )
 async def test_hears_how_long_to_wait(protocol: str, status: object) -> None:
     async with BACKENDS[protocol](refusing(status)) as backend:
