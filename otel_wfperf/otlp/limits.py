@@ -55,8 +55,8 @@ class SpanLimits:
             and len(span.links) <= self.link_count
             and self._fit(span.attributes)
             and self._fit(span.resource)
-            and all(len(event.name) <= self.name_length and self._fit(event.attributes) for event in span.events)
-            and all(self._fit(link.attributes) for link in span.links)
+            and (not span.events or self._events_fit(span.events))
+            and (not span.links or all(self._fit(link.attributes) for link in span.links))
         ):
             return span
         return replace(
@@ -70,13 +70,14 @@ class SpanLimits:
 
     def cut_names(self, operation: Operation, dropped: Counter[str]) -> Operation:
         """Return the operation with names of bounded length: they become rows, links and lines of a page."""
-        too_long = {
-            field: value[: self.name_length]
-            for field, value in zip(_NAMES, _names_of(operation), strict=True)
-            if value is not None and len(value) > self.name_length
-        }
-        if not too_long:
+        limit = self.name_length
+        for value in _names_of(operation):
+            if value is not None and len(value) > limit:
+                break
+        else:
             return operation
+        names = zip(_NAMES, _names_of(operation), strict=True)
+        too_long = {field: value[:limit] for field, value in names if value is not None and len(value) > limit}
         dropped["name_length"] += len(too_long)
         return replace(operation, **too_long)
 
@@ -88,12 +89,17 @@ class SpanLimits:
         for key, value in attributes.items():
             if len(key) > name_length:
                 return False
-            if isinstance(value, str | bytes):
-                if len(value) > longest:
+            # Nearly all values are text or numbers; a look at the type is the cheapest way to know.
+            kind = type(value)
+            if kind is str:
+                if len(value) > longest:  # type: ignore[arg-type]  # it is text
                     return False
-            elif isinstance(value, tuple | Mapping) and not self._value_fits(value, 1):
+            elif kind is not int and kind is not float and kind is not bool and not self._value_fits(value, 1):
                 return False
         return True
+
+    def _events_fit(self, events: tuple[Event, ...]) -> bool:
+        return all(len(event.name) <= self.name_length and self._fit(event.attributes) for event in events)
 
     def _value_fits(self, value: AttributeValue, depth: int) -> bool:
         if isinstance(value, str | bytes):

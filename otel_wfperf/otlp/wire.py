@@ -17,6 +17,8 @@ _MAX_TAG: Final = 0xFFFF_FFFF
 _MAX_LENGTH: Final = 0x7FFF_FFFF
 # Of a field's number, and of a length.
 _MAX_BYTES: Final = 5
+# Chosen: names and ids are shorter, and content is longer.
+_MAX_KNOWN: Final = 64
 _UINT64: Final = 0xFFFF_FFFF_FFFF_FFFF
 _FIXED64: Final = Struct("<Q")
 _DOUBLE: Final = Struct("<d")
@@ -28,16 +30,6 @@ _END_OF_GROUP: Final = 4
 _FOUR_BYTES: Final = 5
 
 
-class _Value:
-    """A value and which of the fields it is; the field matters when the same value comes in several pieces."""
-
-    def __init__(self, value: AttributeValue, field: int, start: int, end: int) -> None:
-        self.value = value
-        self.field = field
-        self.start = start
-        self.end = end
-
-
 class Reader:
     """A position in some bytes; methods read what comes there, up to an end that lies within the bytes."""
 
@@ -45,7 +37,7 @@ class Reader:
         """Begin at the beginning."""
         self.data = data
         self.at = 0
-        self.keys: dict[bytes, str] = {}
+        self.known: dict[bytes, str] = {}
 
     # -- fields ----------------------------------------------------------------------------------------------------
 
@@ -106,8 +98,14 @@ class Reader:
         return found
 
     def text(self, end: int) -> str:
-        """Read text."""
-        return self.bytes_of(end).decode()
+        """Read text; what is short mostly comes again, and is the same object then."""
+        raw = self.bytes_of(end)
+        if len(raw) > _MAX_KNOWN:
+            return raw.decode()
+        found = self.known.get(raw)
+        if found is None:
+            found = self.known[raw] = raw.decode()
+        return found
 
     def fixed64(self, end: int) -> int:
         """Read an integer of eight bytes."""
@@ -171,33 +169,28 @@ class Reader:
     def attribute(self, attributes: dict[str, AttributeValue], end: int, depth: int) -> None:
         """Read one attribute, which takes the place of an earlier one of the same name."""
         key = ""
-        value: _Value | None = None
+        value: AttributeValue = None
+        pieces = b""
+        first_start, first_end = -1, -1
         while self.at < end:
             tag = self.tag(end)
             if tag == 10:
-                inner_end = self.inner_end(end)
-                raw = self.data[self.at : inner_end]
-                self.at = inner_end
-                known = self.keys.get(raw)
-                if known is None:
-                    known = self.keys[raw] = raw.decode()
-                key = known
+                key = self.text(end)
             elif tag == 18:
                 inner_end = self.inner_end(end)
                 start = self.at
-                found = self.value(inner_end, depth + 1)
-                value = found if value is None else self.joined(value, start, inner_end, depth + 1)
-                value.start, value.end = start, inner_end
+                value = self.value(inner_end, depth + 1)
+                if first_start < 0:
+                    first_start, first_end = start, inner_end
+                else:
+                    # A message that comes in pieces, each of which must be one, is as good as the pieces together.
+                    pieces = (pieces or self.data[first_start:first_end]) + self.data[start:inner_end]
+                    value = Reader(pieces).value(len(pieces), depth + 1)
             else:
                 self.skip(tag, end, depth)
-        attributes[key] = None if value is None else value.value
+        attributes[key] = value
 
-    def joined(self, earlier: _Value, start: int, end: int, depth: int) -> _Value:
-        """Read a value that came in two pieces, each of which is a value: they are as good as one."""
-        reader = Reader(self.data[earlier.start : earlier.end] + self.data[start:end])
-        return reader.value(len(reader.data), depth)
-
-    def value(self, end: int, depth: int) -> _Value:  # noqa: C901, PLR0912 - one branch a field
+    def value(self, end: int, depth: int) -> AttributeValue:  # noqa: C901, PLR0912 - one branch a field
         """Read one value: of several fields the last counts, but lists that follow each other are one list."""
         if depth > _MAX_DEPTH:
             raise ValueError("messages are nested too deeply")
@@ -240,7 +233,7 @@ class Reader:
             value = tuple(several)
         elif field == 50:
             value = entries
-        return _Value(value, field, 0, 0)
+        return value
 
     def items(self, several: list[AttributeValue], end: int, depth: int) -> None:
         """Read the values of a list."""
@@ -249,7 +242,7 @@ class Reader:
         while self.at < end:
             tag = self.tag(end)
             if tag == 10:
-                several.append(self.value(self.inner_end(end), depth + 1).value)
+                several.append(self.value(self.inner_end(end), depth + 1))
             else:
                 self.skip(tag, end, depth)
 
