@@ -70,12 +70,17 @@ class AlertBook:
                     changed.append(after)
         return tuple(changed)
 
+    def ended(self, trace_id: str) -> None:
+        """Note that an execution is over: what it was about need not be waited for after a restart."""
+        self._restored = {key for key in self._restored if self._alerts[key].reading.trace_id != trace_id}
+
     def drop_rules_except(self, names: Iterable[str], *, now_ns: int) -> tuple[Alert, ...]:
         """Resolve the alerts of rules that are configured no more; return those that fired."""
         known, changed = set(names), []
         for key, alert in list(self._alerts.items()):
             if alert.terms.name not in known:
                 del self._alerts[key]
+                self._restored.discard(key)
                 if alert.state is AlertState.FIRING:
                     changed.append(replace(alert, state=AlertState.RESOLVED, resolved_ns=now_ns))
                     self._put(changed[-1])

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final
 
 from otel_wfperf.alerts.alert import Alert
 
-# Chosen: far more than anybody writes; a regular expression of that length is checked in no time.
+# Chosen: far more than anybody writes.
 _MAX_CHARACTERS: Final = 1_000
-OPERATORS: Final = ("=", "!=", "=~", "!~")
+OPERATORS: Final = ("=", "!=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matcher:
     """A condition on one label. Source: Prometheus Alertmanager, matchers.
 
+    Patterns instead of its regular expressions: as in the rules, and none takes for ever to compare.
+
     Attributes:
         label: Its name: alertname, severity, workflow or subject; one that an alert lacks is empty.
-        operator: ``=``, ``!=``, ``=~`` (a regular expression for the whole value) or ``!~``.
-        value: What to compare with.
+        operator: ``=`` or ``!=``.
+        value: What to compare with; ``*`` stands for anything, ``?`` for one character.
     """
 
     label: str
@@ -34,18 +36,10 @@ class Matcher:
             raise ValueError(f"operator: {self.operator!r}: is not one of {', '.join(OPERATORS)}")
         if len(self.label) + len(self.value) > _MAX_CHARACTERS:
             raise ValueError(f"matcher: is longer than {_MAX_CHARACTERS} characters; write a shorter one")
-        if self.operator in {"=~", "!~"}:
-            try:
-                re.compile(self.value)
-            except re.error as error:
-                raise ValueError(f"value: {self.value!r}: is not a regular expression ({error})") from error
 
     def holds(self, alert: Alert) -> bool:
         """Tell whether an alert fulfils it."""
-        label = alert.labels.get(self.label, "")
-        if self.operator in {"=", "!="}:
-            return (label == self.value) == (self.operator == "=")
-        return bool(re.fullmatch(self.value, label)) == (self.operator == "=~")
+        return fnmatchcase(alert.labels.get(self.label, ""), self.value) == (self.operator == "=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -206,6 +206,7 @@ class Alerting:
     def analysed(self, execution: Execution, findings: Sequence[Finding]) -> None:
         """Take in how an execution ended, and what it was found to have."""
         now_ns = self._clock_ns()
+        self._book.ended(execution.trace_id)
         # Late spans re-open an execution, which has been counted already.
         if execution.version == 1:
             self._ended(
@@ -242,14 +243,12 @@ class Alerting:
         if len(self._silences) >= _MAX_SILENCES:
             raise ValueError(f"there are {_MAX_SILENCES} silences already; end some, or write a wider one")
         self._silences[silence.silence_id] = silence
-        self._unsaved = True
-        self._wake.set()
+        self._changed()
 
     def end_silence(self, silence_id: str) -> bool:
         """End a silence now; False when there is none of that id."""
         silence = self._silences.pop(silence_id, None)
-        self._unsaved = True
-        self._wake.set()
+        self._changed()
         return silence is not None
 
     def link(self, alert: Alert) -> str | None:
@@ -299,7 +298,9 @@ class Alerting:
         return {each.fingerprint: each.state for each in self._book.all()}
 
     def _changed(self) -> None:
+        """Save soon, so that a crash repeats no message."""
         self._unsaved = True
+        self._wake.set()
 
     def _tell(self, now_ns: int) -> None:
         for old in [each for each in self._silences.values() if now_ns - each.ends_ns >= _KEEP_SILENCES_NS]:
