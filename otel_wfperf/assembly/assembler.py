@@ -17,6 +17,8 @@ _SECOND_NS: Final = 1_000_000_000
 _MAX_FORGOTTEN: Final = 100_000
 # Chosen: so much is let go at once when there is no room, as finding out what goes together takes time.
 _ROOM_RATIO: Final = 0.05
+# Chosen: late spans are rare, and at 10,000 spans a second this still waits two seconds for them.
+_LATE_RATIO: Final = 0.5
 _SOMETHING_RUNS: Final = tuple(each for each in Standing if each is not Standing.SETUP)
 
 
@@ -37,8 +39,8 @@ class AssemblySettings:
         max_age_ns: A trace is given up at this age (nanoseconds). Chosen: 6 h; longer than a working session.
         late_window_ns: How long an emitted trace is kept to take in late spans (nanoseconds). Chosen: 60 s; longer than
             exporters retry at their default timeouts.
-        max_open_spans: Spans kept over all traces, those of the late window included. Chosen: 100,000, which is
-            about 100 MB without captured content.
+        max_open_spans: Spans kept over all traces, those of the late window included, which lasts only as long as half
+            of this is enough. Chosen: 100,000, which is about 100 MB without captured content.
         max_trace_spans: Spans kept of one trace. Chosen: 50,000; a trace beyond is an endless loop or a shared id.
     """
 
@@ -334,7 +336,7 @@ class Assembler:
         What is tied to the longest idle one is looked at once for many of them: it may be all that there is.
         """
         limit = self._settings.max_open_spans
-        while self._emitted and self._spans > limit:
+        while self._emitted and self._spans > limit * _LATE_RATIO:
             self._forget(self._emitted.popitem(last=False)[1])
         enough = limit - int(limit * _ROOM_RATIO)
         while self._spans > limit:

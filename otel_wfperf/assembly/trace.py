@@ -162,3 +162,8 @@ class Trace:
     def bottom_up(self) -> Iterator[Node]:
         """Yield all linked nodes, children before parents, to look at."""
         return reversed(self.in_order())
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun: ``1 span``, ``2 spans``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

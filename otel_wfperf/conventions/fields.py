@@ -31,7 +31,7 @@ _KINDS_OF_ERROR: Final = (
 _NO_ERRORS: Final = ("GeneratorExit",)
 # Our own, and what people write by hand: the conventions and the vendors' instrumentations have no such flag. Those of
 # a provider's prompt cache, such as ``pydantic_ai.cache.hit_ratio``, say nothing about the result.
-_CACHED: Final = (semconv.TOOL_CACHED, "cache_hit", "cache.hit", "gen_ai.cache.hit", "llm.cache_hit")
+_CACHED: Final = frozenset({semconv.TOOL_CACHED, "cache_hit", "cache.hit", "gen_ai.cache.hit", "llm.cache_hit"})
 
 
 class SpanFields(TypedDict):
@@ -74,26 +74,28 @@ def span_fields(span: Span) -> SpanFields:
     resource = span.resource
     service = text(resource, semconv.SERVICE_NAME) or ""
     spent = connection(span)
-    return SpanFields(
-        trace_id=span.trace_id,
-        span_id=span.span_id,
-        parent_id=span.parent_id,
-        span_name=span.name,
-        span_kind=span.kind,
-        service=service,
-        host=_host(resource, service),
-        start_ns=span.start_ns,
-        end_ns=span.end_ns,
-        ended=span.end_ns > 0,
-        error=_error(span),
-        links=span.links,
-        parent_is_remote=span.flags & _PARENT_IS_REMOTE == _PARENT_IS_REMOTE,
-        requested=shows_request(span.attributes),
-        service_version=text(resource, semconv.SERVICE_VERSION) or "",
-        connection_wait_s=spent.wait_s,
-        connection_setup_s=spent.setup_s,
-        cached=any(span.attributes.get(name) is True for name in _CACHED),
-    )
+    # A literal: calling the type takes three times as long, for each span.
+    return {
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "parent_id": span.parent_id,
+        "span_name": span.name,
+        "span_kind": span.kind,
+        "service": service,
+        "host": _host(resource, service),
+        "start_ns": span.start_ns,
+        "end_ns": span.end_ns,
+        "ended": span.end_ns > 0,
+        "error": _error(span),
+        "links": span.links,
+        "parent_is_remote": span.flags & _PARENT_IS_REMOTE == _PARENT_IS_REMOTE,
+        "requested": shows_request(span.attributes),
+        "service_version": text(resource, semconv.SERVICE_VERSION) or "",
+        "connection_wait_s": spent.wait_s,
+        "connection_setup_s": spent.setup_s,
+        "cached": not _CACHED.isdisjoint(span.attributes)
+        and any(span.attributes.get(name) is True for name in _CACHED),
+    }
 
 
 def content_fields(given: object, result: object) -> ContentFields:

@@ -5,7 +5,10 @@ strands-agents 1.62. Operations that the conventions do not know are mapped wher
 Conventions before 1.28 had no ``gen_ai.operation.name``: a span with a system and a model was a model call.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from otel_wfperf import semconv
@@ -196,27 +199,62 @@ def conversation(attributes: Attributes) -> str | None:
     return text(attributes, semconv.CONVERSATION_ID, "session.id")
 
 
+@dataclass(frozen=True, slots=True)
+class _UsageNames:
+    """Names of token counts with one prefix."""
+
+    given: tuple[str, ...]
+    answered: tuple[str, ...]
+    given_by_mode: tuple[str, ...]
+    answered_by_mode: tuple[str, ...]
+    read: tuple[str, ...]
+    written: tuple[str, ...]
+    reasoning: tuple[str, ...]
+
+    @classmethod
+    def of(cls, prefix: str) -> _UsageNames:
+        written = ("cache_write.input", "cache_creation.input", "cache_creation_input", "cache_write_input")
+        return cls(
+            (f"{prefix}.input_tokens", f"{prefix}.prompt_tokens"),
+            (f"{prefix}.output_tokens", f"{prefix}.completion_tokens"),
+            tuple(f"{prefix}.{mode}.input_tokens" for mode in _INPUT_MODES),
+            tuple(f"{prefix}.{mode}.output_tokens" for mode in _OUTPUT_MODES),
+            (f"{prefix}.cache_read.input_tokens", f"{prefix}.cache_read_input_tokens"),
+            tuple(f"{prefix}.{name}_tokens" for name in written),
+            (f"{prefix}.reasoning.output_tokens", f"{prefix}.reasoning_tokens"),
+        )
+
+
+_USAGE: Final[tuple[_UsageNames, ...]] = (_UsageNames.of("gen_ai.usage"),)
+_TOTALS: Final[tuple[_UsageNames, ...]] = (_UsageNames.of("gen_ai.aggregated_usage"), *_USAGE)
+
+
 def tokens(attributes: Attributes, kind: OperationKind) -> TokenUsage | None:
     """Read token usage; agents and workflows have totals of what is below them."""
-    prefixes: tuple[str, ...] = ("gen_ai.usage",)
-    if kind in (OperationKind.AGENT, OperationKind.WORKFLOW):
-        prefixes = ("gen_ai.aggregated_usage", "gen_ai.usage")
-    elif kind not in (OperationKind.LLM, OperationKind.EMBEDDING):
+    if kind in (OperationKind.LLM, OperationKind.EMBEDDING):
+        names = _USAGE
+    elif kind in (OperationKind.AGENT, OperationKind.WORKFLOW):
+        names = _TOTALS
+    else:
         return None
-    for prefix in prefixes:
-        given = encoded_count(attributes, f"{prefix}.input_tokens", f"{prefix}.prompt_tokens")
-        answered = encoded_count(attributes, f"{prefix}.output_tokens", f"{prefix}.completion_tokens")
-        given = _by_mode(attributes, prefix, "input", _INPUT_MODES) if given is None else given
-        answered = _by_mode(attributes, prefix, "output", _OUTPUT_MODES) if answered is None else answered
+    for each in names:
+        given, answered = encoded_count(attributes, *each.given), encoded_count(attributes, *each.answered)
+        given = _by_mode(attributes, each.given_by_mode) if given is None else given
+        answered = _by_mode(attributes, each.answered_by_mode) if answered is None else answered
         if given is not None or answered is not None:
-            return _usage(attributes, prefix, given or 0, answered or 0)
+            return token_usage(
+                given=given or 0,
+                answered=answered or 0,
+                read=count(attributes, *each.read) or 0,
+                written=count(attributes, *each.written) or 0,
+                reasoning=count(attributes, *each.reasoning) or 0,
+            )
     return None
 
 
-def _by_mode(attributes: Attributes, prefix: str, side: str, modes: tuple[str, ...]) -> int | None:
+def _by_mode(attributes: Attributes, names: tuple[str, ...]) -> int | None:
     """Sum the tokens of text, images and so on, where no emitter summed them."""
-    counts = [count(attributes, f"{prefix}.{mode}.{side}_tokens") for mode in modes]
-    known = [each for each in counts if each is not None]
+    known = [each for name in names if (each := count(attributes, name)) is not None]
     return sum(known) if known else None
 
 
@@ -248,14 +286,6 @@ def genai_content(attributes: Attributes, kind: OperationKind) -> ContentFields:
             return content_fields(given, value_of(attributes, "gen_ai.output.messages"))
         case _:
             return ContentFields()
-
-
-def _usage(attributes: Attributes, prefix: str, given: int, answered: int) -> TokenUsage:
-    read = count(attributes, f"{prefix}.cache_read.input_tokens", f"{prefix}.cache_read_input_tokens") or 0
-    names = ("cache_write.input", "cache_creation.input", "cache_creation_input", "cache_write_input")
-    written = count(attributes, *(f"{prefix}.{name}_tokens" for name in names)) or 0
-    reasoning = count(attributes, f"{prefix}.reasoning.output_tokens", f"{prefix}.reasoning_tokens") or 0
-    return token_usage(given=given, answered=answered, read=read, written=written, reasoning=reasoning)
 
 
 def token_usage(*, given: int, answered: int, read: int, written: int, reasoning: int) -> TokenUsage:

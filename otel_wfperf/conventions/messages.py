@@ -7,7 +7,7 @@ and "some of A's output is in B's input" must not be true of JSON keys, type tag
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 MAX_PARSED_CHARS: Final = 1_000_000
 _MAX_DEPTH: Final = 40
@@ -49,7 +49,7 @@ class Said:
         messages: How many messages were found.
     """
 
-    canonical: object
+    canonical: Any
     texts: tuple[str, ...]
     messages: int
 

@@ -12,8 +12,9 @@ from otel_wfperf.model import Attributes
 _TOOL_REASONS: Final = frozenset({"tool_calls", "tool_call", "tool_use", "function_call", "function_calls"})
 _REASONS: Final = (semconv.FINISH_REASONS, "llm.finish_reason", "llm.response.finish_reason")
 # Source: GenAI semantic conventions, OpenInference, LangChain's tool messages.
-_CALL_IDS: Final = (semconv.TOOL_CALL_ID, "tool_call.id", "tool.call.id", "tool_call_id")
+_CALL_IDS: Final = frozenset({semconv.TOOL_CALL_ID, "tool_call.id", "tool.call.id", "tool_call_id"})
 _MESSAGES: Final = ("gen_ai.output.messages", "gen_ai.completion")
+_TELLING: Final = frozenset({*_REASONS, *_MESSAGES})
 # JSON text; quotes within a string are escaped, so what somebody said is not taken for it. LangChain and OpenAI write
 # an empty list, or null, when no tool was asked for.
 _CALLS: Final = re.compile(r'(?<!\\)"tool_call"|(?<!\\)"tool_calls"\s*:\s*\[\s*\{')
@@ -22,14 +23,17 @@ _REASON: Final = re.compile(r'(?<!\\)"(?:finish|stop)_reason"\s*:\s*"(\w+)"')
 
 def shows_request(attributes: Attributes) -> bool:
     """Tell whether a model call asks for tools, or a tool call carries the id of such a request."""
-    if any(name in attributes for name in _CALL_IDS):
+    if not _CALL_IDS.isdisjoint(attributes):
         return True
-    if any(not _TOOL_REASONS.isdisjoint(finish_reasons(attributes, name)) for name in _REASONS if name in attributes):
-        return True
-    # The calls in the answer, where content is recorded: as attributes of their own, or as JSON.
-    if any(".tool_calls." in name and ("output_messages" in name or "completion" in name) for name in attributes):
-        return True
-    return any(asks_for_tools(attributes[name]) for name in _MESSAGES if name in attributes)
+    # One look for all that is in most spans absent: this is asked of every span.
+    if not _TELLING.isdisjoint(attributes):
+        reasons = (finish_reasons(attributes, name) for name in _REASONS if name in attributes)
+        if any(not _TOOL_REASONS.isdisjoint(each) for each in reasons):
+            return True
+        if any(asks_for_tools(attributes[name]) for name in _MESSAGES if name in attributes):
+            return True
+    # The calls in the answer, where content is recorded as attributes of their own.
+    return any(".tool_calls." in name and ("output_messages" in name or "completion" in name) for name in attributes)
 
 
 def finish_reasons(attributes: Attributes, name: str = semconv.FINISH_REASONS) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from otel_wfperf.assembly.trace import Node, Trace
+from otel_wfperf.assembly.trace import Node, Trace, counted
 from otel_wfperf.model import SpanKind
 
 
@@ -46,9 +46,9 @@ class ClockSkew:
                 moved.append(node)
         if moved:
             largest_ms = max(abs(node.skew_ns) for node in moved) / 1e6
-            trace.note(self.name, moved, f"moved {len(moved)} spans by up to {largest_ms:.3f} ms")
+            trace.note(self.name, moved, f"moved {counted(len(moved), 'span')} by up to {largest_ms:.3f} ms")
         if beyond:
-            trace.note(self.name, beyond, f"left {len(beyond)} spans alone that lie too far outside their parents")
+            trace.note(self.name, beyond, f"left {counted(len(beyond), 'span')} alone, too far outside the parent")
 
 
 def _clock(node: Node) -> str:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Final
 
-from otel_wfperf.assembly.trace import Node, Trace
+from otel_wfperf.assembly.trace import Node, Trace, counted
 from otel_wfperf.model import Operation, OperationKind, SpanKind
 
 _MESSAGES: Final = (SpanKind.PRODUCER, SpanKind.CONSUMER)
@@ -31,7 +31,7 @@ class Hops:
         if gone:
             taken = set(gone)
             trace.nodes = [node for node in trace.nodes if node not in taken]
-            trace.note(self.name, gone, f"{len(gone)} spans of messages and repetitions were taken out")
+            trace.note(self.name, gone, f"took out {counted(len(gone), 'span')} of messages and repetitions")
 
 
 def is_message(operation: Operation) -> bool:

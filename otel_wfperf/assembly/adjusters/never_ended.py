@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from otel_wfperf.assembly.trace import Node, Trace
+from otel_wfperf.assembly.trace import Node, Trace, counted
 
 
 class NeverEnded:
@@ -32,4 +32,4 @@ class NeverEnded:
                 last_end_ns[node] = max(below_ns, node.end_ns)
         real: list[Node] = [node for node in open_nodes if not node.operation.synthetic]
         if real:
-            trace.note(self.name, real, f"{len(real)} spans never ended; their ends were chosen")
+            trace.note(self.name, real, f"{counted(len(real), 'span')} never ended; the end was chosen")

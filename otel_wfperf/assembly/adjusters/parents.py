@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from otel_wfperf.assembly.adjusters.fragments import places
-from otel_wfperf.assembly.trace import Node, Trace
+from otel_wfperf.assembly.trace import Node, Trace, counted
 from otel_wfperf.model import Operation, OperationKind, SpanKind
 from otel_wfperf.model.construction import changed
 
@@ -31,7 +31,7 @@ class Parents:
         roots, orphans = _link(trace.nodes)
         cut = _cut_cycles(trace.nodes, [*roots, *(node for group in orphans.values() for node in group)])
         if cut:
-            trace.note(self.name, cut, f"cut {len(cut)} cycles of parents")
+            trace.note(self.name, cut, f"cut {counted(len(cut), 'cycle')} of parents")
         trace.completeness = len(trace.nodes) / max(1, len(trace.nodes) + len(orphans))
         lost = [_restored(trace, parent_id, group) for parent_id, group in sorted(orphans.items())]
         tops = [*roots, *cut, *lost]
@@ -44,9 +44,11 @@ class Parents:
             for node, parent in zip(fragments, places(fragments, trace.root, trace.nodes), strict=True):
                 parent.adopt(node)
         if trace.root_is_missing or trace.root.operation.synthetic:
-            trace.note(self.name, [trace.root], "the root span is missing" if not roots else f"{len(roots)} root spans")
+            trace.note(
+                self.name, [trace.root], "the root span is missing" if not roots else counted(len(roots), "root span")
+            )
         if lost:
-            trace.note(self.name, lost, f"{len(lost)} parents are missing")
+            trace.note(self.name, lost, f"{counted(len(lost), 'parent')} missing")
 
 
 def is_root(operation: Operation) -> bool:

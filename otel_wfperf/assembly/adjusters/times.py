@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from otel_wfperf.assembly.trace import Node, Trace
+from otel_wfperf.assembly.trace import Node, Trace, counted
 
 
 class ImpossibleTimes:
@@ -25,4 +25,4 @@ class ImpossibleTimes:
                 node.end_ns = node.start_ns
                 changed.append(node)
         if changed:
-            trace.note(self.name, changed, f"{len(changed)} spans ended before they started or had no start")
+            trace.note(self.name, changed, f"{counted(len(changed), 'span')} ended before the start or had none")

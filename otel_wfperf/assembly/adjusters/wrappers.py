@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import ClassVar, Final
 
 from otel_wfperf.assembly.adjusters.repetition import MODEL_CALLS, NAMED, RUNS, covers, filled, merge, same_model, twins
-from otel_wfperf.assembly.trace import Node, Trace
+from otel_wfperf.assembly.trace import Node, Trace, counted
 from otel_wfperf.model import OperationKind, SpanKind, TokenUsage
 
 # Either end of a request to another process.
@@ -51,7 +51,7 @@ class Wrappers:
         if merged:
             gone = set(merged)
             trace.nodes = [node for node in trace.nodes if node not in gone]
-            trace.note(self.name, merged, f"{len(merged)} spans repeated others and were merged into them")
+            trace.note(self.name, merged, f"merged {counted(len(merged), 'span')} into those repeated")
 
 
 def _inner(outer: Node, *, is_mixed: bool) -> Node | None:

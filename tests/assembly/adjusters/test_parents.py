@@ -21,6 +21,7 @@ def test_orphans_of_one_missing_parent_get_it_back() -> None:
     parent = execution.by_id["lost"]
     assert (parent.synthetic, parent.parent_id, times(execution, "lost")) == (True, "r", (3, 8))
     assert {child.span_id for child in execution.children("lost")} == {"b", "c"}
+    assert [each.detail for each in execution.adjustments] == ["1 parent missing"]
 
 
 def test_without_a_root_a_synthetic_one_covers_all_and_takes_the_largest_name() -> None:
