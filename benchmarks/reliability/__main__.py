@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join(f"{each.number:3}{' long' if each.long else '     '} {each.title}" for each in FIGURES))
         return 0
-    chosen = [each for each in FIGURES if _is_chosen(each, options)]
+    chosen = _chosen(options)
     outcomes = [(each, _measured(each)) for each in chosen]
     print("\n" + "\n".join(each.line(outcome) for each, outcome in outcomes))
     if options.write:
@@ -53,8 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(outcome.reached for _, outcome in outcomes) else 1
 
 
-def _is_chosen(figure: Figure, options: argparse.Namespace) -> bool:
-    return figure.number in options.figure if options.figure else options.all or figure.long == options.long
+def _chosen(options: argparse.Namespace) -> list[Figure]:
+    """Return what to measure; of a figure that has a quick and a long part, the one that is asked for."""
+    if not options.figure:
+        return [each for each in FIGURES if options.all or each.long == options.long]
+    named = [each for each in FIGURES if each.number in options.figure]
+    asked = {each.number for each in named if each.long == options.long}
+    return [each for each in named if options.all or each.long == options.long or each.number not in asked]
 
 
 def _measured(figure: Figure) -> Outcome:

@@ -23,8 +23,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from tests.sidecar.otlp_documents import DOCUMENTS, good
-
 from otel_wfperf.conventions import normalize
 from otel_wfperf.errors import DecodeError, InputError
 from otel_wfperf.log import Signal
@@ -33,7 +31,20 @@ from otel_wfperf.otlp import files, logs, protobuf
 from otel_wfperf.otlp.limits import SpanLimits
 from otel_wfperf.otlp.requests import Checked, check, check_json
 from otel_wfperf.sidecar.receivers.gzip_body import TooLargeError, gunzip
+from tests.sidecar.otlp_documents import DOCUMENTS, good
 
+PROGRAM: Final = "python -m benchmarks.reliability.fuzzing"
+# Only what is imported within is instrumented.
+_LAUNCHER: Final = """
+import sys
+from pathlib import Path
+import atheris
+with atheris.instrument_imports(include=["otel_wfperf"]):
+    from benchmarks.reliability import fuzzing
+fuzzing.fuzz_here(sys.argv[1], seconds=int(sys.argv[2]), folder=Path(sys.argv[3]))
+"""
+# Chosen: room for some spans with everything; larger inputs are only slower.
+_MAX_INPUT_BYTES: Final = 16 * 1024
 _LIMITS: Final = SpanLimits(
     attribute_count=8, event_count=4, link_count=4, value_length=64, value_depth=4, name_length=32
 )
@@ -119,24 +130,21 @@ def fuzz(target: str, *, seconds: int, folder: Path) -> subprocess.CompletedProc
     """Fuzz a target in a process of its own; inputs that fail are left in the folder, as ``crash-…``."""
     corpus = folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(seeds()):
+    for number, seed in enumerate(each for each in seeds() if len(each) <= _MAX_INPUT_BYTES):
         (corpus / f"seed-{number}").write_bytes(seed)
-    command = [sys.executable, "-m", "benchmarks.reliability.fuzzing", target, "--inside", str(folder)]
-    return subprocess.run([*command, "--seconds", str(seconds)], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", _LAUNCHER, target, str(seconds), str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def _fuzz_here(target: Callable[[bytes], None], folder: Path, seconds: int) -> None:
+def fuzz_here(target: str, *, seconds: int, folder: Path) -> None:
+    """Fuzz a target in this process, which ends with it."""
     # A wheel for Linux; there are no types.
     import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415
 
     # Chosen: a request that takes 5 s to read would hold up the others; memory as of a sidecar with a full batch.
-    options = [f"-max_total_time={seconds}", "-timeout=5", "-rss_limit_mb=1024", "-print_final_stats=1"]
-    atheris.instrument_all()
-    atheris.Setup([PROGRAM, *options, f"-artifact_prefix={folder}/", str(folder / "corpus")], target)
+    options = [f"-max_total_time={seconds}", "-timeout=5", "-rss_limit_mb=1024", f"-max_len={_MAX_INPUT_BYTES}"]
+    atheris.Setup([PROGRAM, *options, f"-artifact_prefix={folder}/", str(folder / "corpus")], TARGETS[target])
     atheris.Fuzz()
-
-
-PROGRAM: Final = "python -m benchmarks.reliability.fuzzing"
 
 
 def main() -> int:
@@ -145,13 +153,9 @@ def main() -> int:
     parser.add_argument("target", choices=TARGETS, help="what to fuzz")
     parser.add_argument("--seconds", type=int, default=60, help="how long (default 60)")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="give the target this input only")
-    parser.add_argument("--inside", type=Path, metavar="DIR", help=argparse.SUPPRESS)
     options: Any = parser.parse_args()
     if options.replay:
         TARGETS[options.target](options.replay.read_bytes())
-        return 0
-    if options.inside:
-        _fuzz_here(TARGETS[options.target], options.inside, options.seconds)
         return 0
     folder = Path(tempfile.mkdtemp(prefix=f"wfperf-fuzz-{options.target}-"))
     done = fuzz(options.target, seconds=options.seconds, folder=folder)

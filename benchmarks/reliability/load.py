@@ -11,6 +11,8 @@ from typing import Final
 
 import grpc
 import grpc.aio
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
@@ -38,12 +40,14 @@ class Sent:
     Attributes:
         accepted: Spans of acknowledged requests (trace id, span id).
         refused: Answers other than success, by gRPC status (count).
+        untimed: Refusals that do not say when to come again, by gRPC status (count).
         latencies_s: From call to answer, of acknowledged requests (seconds).
         spent_s: How long it took altogether (seconds).
     """
 
     accepted: set[SpanKey] = field(default_factory=set)
     refused: Counter[str] = field(default_factory=Counter)
+    untimed: Counter[str] = field(default_factory=Counter)
     latencies_s: list[float] = field(default_factory=list)
     spent_s: float = 0.0
 
@@ -119,6 +123,15 @@ def _text(key: str, value: str) -> KeyValue:
     return KeyValue(key=key, value=AnyValue(string_value=value))
 
 
+def _says_when_to_retry(error: grpc.aio.AioRpcError) -> bool:
+    status = Status()
+    metadata: Iterable[tuple[str, str | bytes]] = error.trailing_metadata() or ()  # type: ignore[assignment]
+    for key, value in metadata:
+        if key == "grpc-status-details-bin":
+            status.ParseFromString(value)
+    return any(detail.Is(RetryInfo.DESCRIPTOR) for detail in status.details)
+
+
 async def send(
     target: str, batches: Iterable[Batch], *, spans_per_s: float | None = None, concurrency: int = 8
 ) -> Sent:
@@ -143,6 +156,7 @@ async def send(
                 await call(batch.data, timeout=30)
             except grpc.aio.AioRpcError as error:
                 sent.refused[error.code().name] += 1
+                sent.untimed[error.code().name] += not _says_when_to_retry(error)
             else:
                 sent.latencies_s.append(time.perf_counter() - begun_s)
                 sent.accepted.update(batch.spans)
