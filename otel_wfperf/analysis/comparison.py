@@ -24,9 +24,8 @@ from otel_wfperf.model import Subject, SubjectKind
 
 # Chosen: of all comparisons of two equal sets, at most one in a hundred gives any verdict: a false one stops a release.
 LEVEL: Final = 0.01
-# Chosen: the whole run is what people wait for, and with five runs a side nothing stricter could decide; its parts share
-# the rest of the level, and have all of it once the whole has changed: then to name one wrongly is no false alarm.
-# Source: the fallback procedure (Wiens, Pharmaceutical Statistics 2, 2003).
+# Chosen: people wait for the whole run, and with five runs a side nothing stricter could decide. Parts have the rest of
+# the level, and all of it once the whole has changed. Source: fallback procedure (Wiens, Pharm. Stat. 2, 2003).
 WHOLE_LEVEL: Final = 0.8 * LEVEL
 # Chosen: the least at which a test at that level can decide at all.
 MIN_RUNS: Final = least_samples(WHOLE_LEVEL)
@@ -332,7 +331,7 @@ def _part(part: Subject, before: Sequence[_Sample], after: Sequence[_Sample]) ->
     compared = replace(compared, comparable_before=counts[0], comparable_after=counts[1])
     if not compared.is_tested:
         return compared
-    factor = inflation(*([log_duration(each.figures) for each in side] for side in (before, after)))
+    factor = dependence_inflation([value for side in (before, after) for value in _residuals(side)])
     shift = hodges_lehmann(found, inflation=factor)
     return replace(
         compared,
@@ -354,6 +353,15 @@ def _strata(
         for each in side:
             found.setdefault(each.input_hash or "", ([], []))[at].append(value(each.figures))
     return comparable(found[key] for key in sorted(found))
+
+
+def _residuals(side: Sequence[_Sample]) -> list[float]:
+    """Return how far each value is from the median of its input, in order of time."""
+    logs: dict[str | None, list[float]] = {}
+    for each in side:
+        logs.setdefault(each.input_hash, []).append(log_duration(each.figures))
+    medians = {given: median(values) for given, values in logs.items()}
+    return [log_duration(each.figures) - medians[each.input_hash] for each in side]
 
 
 def _amount_ratio(before: Sequence[_Sample], after: Sequence[_Sample]) -> float:

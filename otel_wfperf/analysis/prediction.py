@@ -174,7 +174,7 @@ def _joined(plans: Iterable[Plan]) -> Mapping[str, Sequence[Change]]:
 
 
 def _idle_parts(scenario: Scenario, plans: Sequence[Plan], outcome: Sequence[tuple[Execution, int]]) -> Iterator[str]:
-    """Say which of several changes make no difference to any run (with its length after all of them) beside the others."""
+    """Say which changes make no difference beside the others to any run, given with its length after all of them."""
     for at, part in enumerate(scenario.parts if len(plans) > 1 else ()):
         others = _joined(plan for number, plan in enumerate(plans) if number != at)
         if all(replay(run, others.get(run.trace_id, ())).duration_ns == length_ns for run, length_ns in outcome):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from typing import ClassVar
 
-from otel_wfperf.analysis.prediction import Prediction, predict
-from otel_wfperf.analysis.scenario import LANGUAGE, Scenario, ScenarioError, parse_scenario
+from otel_wfperf.analysis.scenario import LANGUAGE
 from otel_wfperf.assembly import assemble
-from otel_wfperf.cli.command import Parser, UsageError
+from otel_wfperf.cli.command import Parser
 from otel_wfperf.cli.output import Report, add_report_arguments, check_writable, report_format, write_report
 from otel_wfperf.cli.reading import Reading
+from otel_wfperf.cli.what_if import add_what_if_argument, predictions, read_scenarios
 from otel_wfperf.detectors import detect
-from otel_wfperf.model import Execution, Finding, Severity
+from otel_wfperf.model import Finding, Severity
 
 
 class Analyze:
@@ -52,51 +51,37 @@ Durations are in seconds (s), milliseconds (ms) or as written; sizes of prompts 
             metavar="SEVERITY",
             help="exit with 1 when a finding is at least this severe: critical, high, medium, low or info",
         )
-
+        add_what_if_argument(parser)
         parser.add_argument(
-            "--what-if",
-            action="append",
-            default=[],
-            metavar="CHANGES",
-            help="predict how long the runs would take with these changes; may be given several times, each is "
-            "predicted on its own (language below)",
+            "--full", action="store_true", help="with --what-if: print the report on the runs too, not the answer alone"
         )
 
     def run(self, arguments: argparse.Namespace) -> int:
         """See Command."""
+        form = report_format(arguments)
         check_writable(arguments.output)
-        scenarios = [_scenario(text) for text in arguments.what_if]
+        scenarios = read_scenarios(arguments.what_if)
+        # For programs and for the browser, the answer is a part of the report.
+        answer_alone = bool(scenarios) and form == "text" and not arguments.full
         reading = Reading()
         for name in arguments.inputs:
             reading.add(name)
         executions = assemble(reading.operations)
-        predictions = _predictions(scenarios, executions)
-        findings = detect(executions)
-        form = report_format(arguments)
+        predicted = predictions(scenarios, executions)
+        findings = () if answer_alone and arguments.fail_on is None else detect(executions)
         # A person who reads the report in the terminal has just seen the errors there.
         errors = () if form == "text" and arguments.output is None else reading.errors
-        report = Report(executions=executions, findings=findings, errors=errors, predictions=predictions)
+        report = Report(
+            executions=executions,
+            findings=findings,
+            errors=errors,
+            predictions=predicted,
+            answer_alone=answer_alone and bool(executions),
+        )
         write_report(report, report_format=form, output=arguments.output)
         if reading.failed:
             return 2
         return int(arguments.fail_on is not None and _is_reached(Severity(arguments.fail_on), findings))
-
-
-def _scenario(text: str) -> Scenario:
-    try:
-        return parse_scenario(text)
-    except ScenarioError as error:
-        raise UsageError(str(error), hint=error.hint) from error
-
-
-def _predictions(scenarios: Sequence[Scenario], executions: Sequence[Execution]) -> list[Prediction]:
-    """Replay each scenario; without executions none, as no name could be right."""
-    if not executions:
-        return []
-    try:
-        return [prediction for scenario in scenarios for prediction in predict(scenario, executions)]
-    except ScenarioError as error:
-        raise UsageError(str(error), hint=error.hint) from error
 
 
 def _is_reached(limit: Severity, findings: tuple[Finding, ...]) -> bool:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from otel_wfperf.cli.alerts import Alerts
 from otel_wfperf.cli.analyze import Analyze
 from otel_wfperf.cli.checks.software import installed_version
 from otel_wfperf.cli.command import Command, UsageError, parser_for, unknown
@@ -32,6 +33,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Lint(),
     Plan(),
     SidecarCommand(),
+    Alerts(),
     Config(),
     Doctor(),
 )

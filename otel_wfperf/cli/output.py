@@ -18,7 +18,7 @@ from otel_wfperf.report import html, text
 from otel_wfperf.report.document import document
 
 FORMATS: Final = ("text", "json", "html")
-_FORMAT_OF_SUFFIX: Final = {".json": "json", ".html": "html", ".htm": "html"}
+_FORMAT_OF_SUFFIX: Final = {"": "text", ".txt": "text", ".json": "json", ".html": "html", ".htm": "html"}
 
 # Chosen: shorter lines hide the bars, longer ones are hard to follow.
 MIN_COLUMNS: Final = 60
@@ -33,12 +33,14 @@ class Report:
         findings: Worst first.
         errors: What could not be read, one sentence each.
         predictions: What the changes that were asked about would do.
+        answer_alone: The text says nothing else.
     """
 
     executions: Sequence[Execution]
     findings: Sequence[Finding]
     errors: Sequence[str] = ()
     predictions: Sequence[Prediction] = ()
+    answer_alone: bool = False
 
     def render(self, report_format: str, page: text.Page | None = None) -> str:
         """Write it in one of ``FORMATS``; ``page`` is the layout of text."""
@@ -47,6 +49,8 @@ class Report:
             return json.dumps(content, indent=2, allow_nan=False) + "\n"
         if report_format == "html":
             return html.render(self.executions, self.findings, self.errors, predictions=self.predictions)
+        if self.answer_alone:
+            return text.render_answer(self.predictions, self.errors, page=page)
         return text.render(self.executions, self.findings, self.errors, predictions=self.predictions, page=page)
 
 
@@ -56,15 +60,24 @@ def add_report_arguments(parser: Parser) -> None:
         "--format",
         "--report",
         choices=FORMATS,
-        help="form of the report (default: that of FILE's ending, else text)",
+        help="form of the report (default: that of FILE's ending: .txt, .json or .html; text without FILE)",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the report to a file")
 
 
 def report_format(arguments: argparse.Namespace) -> str:
-    """Return the form that was asked for, or that the name of the file stands for."""
+    """Return the form that was asked for, or that the name of the file stands for; refuse a name that says none."""
     output: Path | None = arguments.output
-    return arguments.format or _FORMAT_OF_SUFFIX.get(output.suffix.lower() if output else "", "text")
+    if arguments.format is not None or output is None:
+        return str(arguments.format or "text")
+    form = _FORMAT_OF_SUFFIX.get(output.suffix.lower())
+    if form is None:
+        known = ", ".join(filter(None, _FORMAT_OF_SUFFIX))
+        raise UsageError(
+            f"{output}: the ending {output.suffix} is that of no report",
+            hint=f"endings are {known}; --format says it for any other name",
+        )
+    return form
 
 
 def write_report(report: Report, *, report_format: str, output: Path | None) -> None:
@@ -79,8 +92,14 @@ def write_report(report: Report, *, report_format: str, output: Path | None) -> 
     sys.stderr.write(f"wfperf: report written to {output}\n")
 
 
-def check_writable(output: Path | None) -> None:
-    """Refuse a file that cannot be written before any work is done for it; it is not changed."""
+def check_writable(output: Path | None, *, what: str = "the report to ", option: str = "-o FILE") -> None:
+    """Refuse a file that cannot be written before any work is done for it; it is not changed.
+
+    Args:
+        output: The file; None = standard output.
+        what: What the message says before its name.
+        option: How the user names another.
+    """
     if output is None:
         return
     try:
@@ -90,12 +109,12 @@ def check_writable(output: Path | None) -> None:
         if created:
             output.unlink()
     except OSError as error:
-        raise unwritable(output, error) from error
+        raise unwritable(output, error, what=what, option=option) from error
 
 
-def unwritable(output: Path, error: OSError) -> UsageError:
-    """Build the error for a report that cannot be written."""
-    return UsageError(f"cannot write the report to {output}: {error.strerror}", hint="name another file with -o FILE")
+def unwritable(output: Path, error: OSError, *, what: str = "the report to ", option: str = "-o FILE") -> UsageError:
+    """Build the error for a file that cannot be written; arguments as those of :func:`check_writable`."""
+    return UsageError(f"cannot write {what}{output}: {error.strerror}", hint=f"name another file with {option}")
 
 
 def page_of_standard_output() -> text.Page:

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from otel_wfperf.cli.stores import PREFIX
 from otel_wfperf.conventions import normalize
 from otel_wfperf.errors import InputError
 from otel_wfperf.model import Operation
 from otel_wfperf.otlp.files import read_spans
+from otel_wfperf.report.units import count
 
 STANDARD_INPUT: Final = "-"
 
 # Chosen: who waits longer than this wants to know that something happens, and no more often.
 PROGRESS_S: Final = 2.0
+# Chosen: more files that are no traces than this say nothing new.
+MAX_TOLD: Final = 3
+_NO_SPANS: Final = (
+    "a store keeps the results of runs, not the spans that an analysis needs; its findings are in the page and at "
+    "/api/v1/findings of its sidecar, wfperf compare tells what became slower in it, and wfperf run --record FILE "
+    "keeps the spans of a run"
+)
 
 
 @dataclass(slots=True)
@@ -38,37 +47,49 @@ class Reading:
     def add(self, name: str) -> None:
         """Read one input of the command line."""
         path = Path(name)
-        if name != STANDARD_INPUT and path.is_dir():
-            files = list(_files_below(path))
-            if not files:
-                self._fail(f"{name}: the directory holds no files; name files or another directory")
-            # What else lies in a directory is no mistake of the user.
-            usable = [self._read(str(file)) for file in files]
-            if files and not any(usable):
-                self.failed = True
-            return
-        if not self._read(name):
-            self.failed = True
+        if name.startswith(PREFIX):
+            self._fail(f"{name}: {_NO_SPANS}")
+        elif name != STANDARD_INPUT and path.is_dir():
+            self._add_folder(name, list(_files_below(path)))
+        elif problem := self._read(name):
+            self._fail(problem)
 
-    def _read(self, name: str) -> bool:
+    def _add_folder(self, name: str, files: Sequence[Path]) -> None:
+        """Read all that can be read; what else lies in a directory is no mistake of the user."""
+        if not files:
+            self._fail(f"{name}: the directory holds no files; name files or another directory")
+            return
+        problems = [problem for file in files if (problem := self._read(str(file)))]
+        self.failed |= len(problems) == len(files)
+        level = "error" if len(problems) == len(files) else "warning"
+        # Saying that there is one more would take as much room as telling it.
+        told = len(problems) if len(problems) == MAX_TOLD + 1 else MAX_TOLD
+        for problem in problems[:told]:
+            self._report(problem, level)
+        if problems[told:]:
+            self.errors += problems[told:]
+            more = f"{len(problems) - told} more of the {len(files)} files cannot be read as traces"
+            sys.stderr.write(f"{level}: {name}: {more}; JSON and HTML reports name them\n")
+
+    def _read(self, name: str) -> str | None:
+        """Read one file; return what is wrong when it cannot be used at all."""
         try:
             contents = read_spans(_bytes(name), name="standard input" if name == STANDARD_INPUT else name)
         except InputError as error:
-            self._report(str(error))
-            return False
+            return str(error)
         for problem in contents.errors:
-            self._report(problem, level="warning")
+            self._report(problem, "warning")
         for reason, number in contents.rejected.items():
-            self._report(f"{name}: {number} spans left out: {reason}", level="warning")
+            self._report(f"{name}: {count(number, 'span')} left out: {reason}", "warning")
         self.operations += (operation for span in contents.spans if (operation := normalize(span)) is not None)
         self._progress()
-        return True
+        return None
 
     def _fail(self, problem: str) -> None:
-        self._report(problem)
+        self._report(problem, "error")
         self.failed = True
 
-    def _report(self, problem: str, level: str = "error") -> None:
+    def _report(self, problem: str, level: str) -> None:
         self.errors.append(problem)
         sys.stderr.write(f"{level}: {problem}\n")
 

@@ -16,7 +16,7 @@ from otel_wfperf.analysis.comparison import (
 from otel_wfperf.model import Subject
 from otel_wfperf.report.columns import clean, clip, pad, wrap
 from otel_wfperf.report.document import Document
-from otel_wfperf.report.text import Page
+from otel_wfperf.report.text import Page, written
 from otel_wfperf.report.units import count, duration, seconds
 
 # Chosen: one screen for one workflow; what changed is always shown.
@@ -26,8 +26,10 @@ _RATIO_COLUMNS = 7
 _INTERVAL_COLUMNS = 15
 _P_COLUMNS = 10
 _VERDICT_COLUMNS = 12
-# Chosen: what a ratio within equal workload may differ by without being worth a sentence.
+# Chosen: what tokens or calls may differ by without being worth a sentence.
 _EQUAL_RATIO = 1.05
+_MAX_NAMED = 3
+_MAX_CALLS = 5
 
 
 def comparison_document(comparison: Comparison, errors: Sequence[str] = ()) -> Document:
@@ -39,6 +41,10 @@ def comparison_document(comparison: Comparison, errors: Sequence[str] = ()) -> D
         "too_few_runs": [
             {"workflow": workflow, "runs_before": before, "runs_after": after, "runs_needed": MIN_RUNS}
             for workflow, (before, after) in comparison.too_few.items()
+        ],
+        "other_inputs": [
+            {"workflow": workflow, "comparable_before": before, "comparable_after": after, "runs_needed": MIN_RUNS}
+            for workflow, (before, after) in comparison.other_inputs.items()
         ],
         "errors": list(errors),
     }
@@ -52,6 +58,10 @@ def _workflow_document(found: WorkflowComparison) -> Document:
         "parts": [_part_document(each) for each in found.parts],
         "only_before": [_subject_document(each) for each in found.only_before],
         "only_after": [_subject_document(each) for each in found.only_after],
+        "calls": [
+            {"kind": each.kind, "name": each.name, "before_per_run": each.before, "after_per_run": each.after}
+            for each in found.calls
+        ],
     }
 
 
@@ -87,14 +97,25 @@ def render_comparison(comparison: Comparison, errors: Sequence[str] = (), *, pag
     for workflow, (before, after) in comparison.too_few.items():
         told = f"{workflow}: not compared, {before} before and {count(after, 'run')} after; at least {MIN_RUNS} each"
         lines += [*wrap(f"{told} are needed.", page.columns, rest="  "), ""]
+    for workflow, (before, after) in comparison.other_inputs.items():
+        told = f"{workflow}: not compared, {other_inputs(before, after)}"
+        lines += [*wrap(f"{told}.", page.columns, rest="  "), ""]
     for error in errors:
         lines += wrap(f"not read: {error}", page.columns, rest="  ")
-    return "\n".join(lines).rstrip() + "\n"
+    return written(lines, page)
+
+
+def other_inputs(before: int, after: int) -> str:
+    """Say how many runs have an input that occurs on both sides (counts), and how many are needed."""
+    return (
+        f"{before} of the runs before and {after} after were given something that runs of the other side were given "
+        f"too; at least {MIN_RUNS} each are needed: repeat the same inputs"
+    )
 
 
 def _workflow(found: WorkflowComparison, page: Page) -> Iterator[str]:
     runs = f"{count(found.whole.runs_before, 'run')} before, {found.whole.runs_after} after"
-    yield from wrap(f"{found.workflow}: {found.verdict.value}, {runs}", page.columns, rest="  ")
+    yield from wrap(f"{found.workflow}: {headline(found)}, {runs}", page.columns, rest="  ")
     yield from wrap(conclusion(found), page.columns, first="  ", rest="  ")
     yield ""
     shown = [found.whole, *_shown(found)]
@@ -102,37 +123,59 @@ def _workflow(found: WorkflowComparison, page: Page) -> Iterator[str]:
     name_columns = max(12, name_columns - _VERDICT_COLUMNS - 2)
     yield _row(("", "before", "after", "ratio", "90 % interval", "p", ""), name_columns)
     for each in shown:
-        yield _row(_cells(each, name_columns, page), name_columns)
+        yield _row(cells(each, name_columns, page), name_columns)
     hidden = len(found.parts) + 1 - len(shown)
     if hidden:
         yield f"  ... and {count(hidden, 'more part')} without a verdict in the JSON report"
-    notes = list(_notes(found))
-    if notes:
+    said = list(notes(found))
+    if said:
         yield ""
-        for note in notes:
+        for note in said:
             yield from wrap(note, page.columns, first="  - ", rest="    ")
+
+
+def headline(found: WorkflowComparison) -> str:
+    """Say the verdict; of parts, where the whole has none."""
+    if found.whole.verdict is not Verdict.NO_EVIDENCE or not found.changed:
+        return found.verdict.value
+    return f"parts {' and '.join(dict.fromkeys(each.verdict.value for each in found.changed))}"
 
 
 def conclusion(found: WorkflowComparison) -> str:
     """Say in a sentence or two what the runs show, and what they could have shown."""
     whole = found.whole
-    if not whole.is_tested:
-        return (
-            f"No evidence: only {whole.comparable_before} runs before and {whole.comparable_after} after have inputs "
-            f"that occur on both sides (number of calls, input tokens); at least {MIN_RUNS} each are needed."
-        )
     if whole.verdict is not Verdict.NO_EVIDENCE:
         interval = f"{whole.ratio_low:.2f} to {whole.ratio_high:.2f}"
-        return f"Runs take {whole.ratio:.2f} times as long as before (90 % interval {interval})."
+        said = f"Runs take {whole.ratio:.2f} times as long as before (90 % interval {interval})."
+        return f"{said} {_parts_changed(found) or _most_changed(found)}".rstrip()
     power = (
         f"runs that take {whole.smallest_ratio:.2f} times as long, or 1/{whole.smallest_ratio:.2f}, would have been "
         "found out in four of five cases"
     )
     if not found.changed:
         return f"No evidence of a change; with so many runs, {power}."
-    parts = ", ".join(f"{each.part.kind.value} {each.part.name} ({each.ratio:.2f} times)" for each in found.changed[:3])
-    more = f" and {len(found.changed) - 3} more" if len(found.changed) > 3 else ""
-    return f"Parts changed: {parts}{more}. No evidence that the whole did: {power}."
+    return f"{_parts_changed(found)} No evidence that the whole did: {power}."
+
+
+def _parts_changed(found: WorkflowComparison) -> str:
+    """Name the parts that have a verdict; "" = none has."""
+    parts = ", ".join(map(_times, found.changed[:_MAX_NAMED]))
+    more = f" and {len(found.changed) - _MAX_NAMED} more" if len(found.changed) > _MAX_NAMED else ""
+    return f"Parts changed: {parts}{more}." if parts else ""
+
+
+def _most_changed(found: WorkflowComparison) -> str:
+    """Name the part whose time changed most with the whole, though it has no verdict; "" = none did."""
+    slower = found.whole.verdict is Verdict.SLOWER
+    tested = [each for each in found.parts if each.is_tested and (each.ratio > 1) == slower]
+    if not tested:
+        return ""
+    most = max(tested, key=lambda each: abs(each.after_ns - each.before_ns))
+    return f"Most of it may be {_times(most)}: so few runs cannot tell of a part."
+
+
+def _times(each: PartComparison) -> str:
+    return f"{each.part.kind.value} {each.part.name} ({each.ratio:.2f} times)"
 
 
 def _shown(found: WorkflowComparison) -> list[PartComparison]:
@@ -142,11 +185,12 @@ def _shown(found: WorkflowComparison) -> list[PartComparison]:
     return [each for each in found.parts if id(each) in kept]
 
 
-def _cells(each: PartComparison, name_columns: int, page: Page) -> tuple[str, ...]:
+def cells(each: PartComparison, name_columns: int, page: Page | None = None) -> tuple[str, ...]:
+    """Write one part: its name, cut to so many columns, its figures, and its verdict."""
     kind = "" if each.part.kind.value == "workflow" else f"{each.part.kind.value} "
     name = "whole run" if not kind else f"{kind}{clean(each.part.name)}"
     times = duration(each.before_ns), duration(each.after_ns)
-    name = clip(name, name_columns, ellipsis=page.marks.ellipsis)
+    name = clip(name, name_columns, ellipsis=(page or Page()).marks.ellipsis)
     if not each.is_tested:
         return (name, *times, "", "", "", "not tested")
     interval = f"{each.ratio_low:.2f} to {each.ratio_high:.2f}"
@@ -162,19 +206,27 @@ def _row(cells: tuple[str, ...], name_columns: int) -> str:
     return f"  {pad(name, name_columns)}{numbers}  {verdict}".rstrip()
 
 
-def _notes(found: WorkflowComparison) -> Iterator[str]:
+def notes(found: WorkflowComparison) -> Iterator[str]:
+    """Say what explains the figures or limits them."""
     whole = found.whole
     left_out = whole.runs_before + whole.runs_after - whole.comparable_before - whole.comparable_after
     if whole.is_tested and left_out:
-        yield f"{count(left_out, 'run')} left out: no run of the other side has an input of that size."
-    if abs(math.log(whole.input_ratio)) > math.log(_EQUAL_RATIO):
-        yield f"Inputs differ: {whole.input_ratio:.2f} times the tokens or calls after; only what exceeds that counts."
+        yield f"{count(left_out, 'run')} left out: no run of the other side was given the same."
+    for each in found.calls[:_MAX_CALLS]:
+        yield f"{each.kind} {each.name}: {each.before:.3g} -> {each.after:.3g} calls a run."
+    if len(found.calls) > _MAX_CALLS:
+        yield f"The calls of {len(found.calls) - _MAX_CALLS} more changed; the JSON report has them."
+    if not found.calls and abs(math.log(whole.input_ratio)) > math.log(_EQUAL_RATIO):
+        yield (
+            f"The runs after have {whole.input_ratio:.2f} times the input tokens or calls: if they were given more to "
+            "do, compare runs that were given the same."
+        )
     if found.only_before:
         yield f"No longer there: {_named(found.only_before)}."
     if found.only_after:
         yield f"New: {_named(found.only_after)}."
     if found.small:
-        yield f"{count(found.small, 'part')} of less than {MIN_SHARE:.0%} of a run not tested."
+        yield f"{count(found.small, 'part')} of less than {100 * MIN_SHARE:.0f} % of a run not tested."
 
 
 def _named(parts: Sequence[Subject]) -> str:

@@ -44,7 +44,7 @@ def document(
 
 def execution_document(execution: Execution, path: CriticalPath | None = None) -> Document:
     """Describe one execution; its critical path is computed unless it is given."""
-    path = path or critical_path(execution)
+    path = path or execution.once(critical_path)
     summary = summarize(execution, path)
     return {
         "trace_id": execution.trace_id,
@@ -58,6 +58,7 @@ def execution_document(execution: Execution, path: CriticalPath | None = None) -
         "completeness": execution.completeness,
         "span_count": len(execution.operations),
         "root_span_id": execution.root_id,
+        "input_hash": execution.root.input_hash,
         "version": execution.version,
         "dialects": list(execution.dialects),
         "critical_path": [_section(execution, section) for section in path.sections],

@@ -26,7 +26,14 @@ def figures_of_document(run: Mapping[str, Any]) -> RunFigures:
     }
     parts.update(_phases(run["phases"]))
     parts.update(_agents(run["agents"], phases={phase["name"] for phase in run["phases"]}))
-    return RunFigures(trace_id=run["trace_id"], workflow=run["workflow"], start_ns=run["start_unix_ns"], parts=parts)
+    return RunFigures(
+        trace_id=run["trace_id"],
+        workflow=run["workflow"],
+        start_ns=run["start_unix_ns"],
+        parts=parts,
+        # Documents of earlier versions have none.
+        input_hash=run.get("input_hash"),
+    )
 
 
 def _phases(phases: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Subject, PartFigures]]:

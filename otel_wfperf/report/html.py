@@ -128,6 +128,9 @@ def _facts(overview: Overview) -> Html:
     }
     if overview.cpu:
         facts["CPU"] = overview.cpu
+    if overview.unrecorded:
+        what, _, lacking = overview.unrecorded.partition(": ")
+        facts[what] = lacking
     pairs = [element("div", element("dt", name), element("dd", value)) for name, value in facts.items()]
     return element("dl", *pairs, class_="facts")
 

@@ -11,6 +11,7 @@ from otel_wfperf.analysis.critical_path import critical_path
 from otel_wfperf.analysis.prediction import together
 from otel_wfperf.analysis.summary import owner, summarize, total_tokens
 from otel_wfperf.model import Execution, ExecutionStatus, Finding, Operation, OperationKind, TokenUsage
+from otel_wfperf.report.caveats import hidden_steps, late_ends, unrecorded
 from otel_wfperf.report.predictions import all_together, interval, part_of
 from otel_wfperf.report.units import count, duration, duration_s
 
@@ -122,13 +123,20 @@ class Overview:
             # A finding keeps the ids of so many runs only.
             least = "at least " if not finding.changes and len(affected) == _MAX_TRACE_IDS else ""
             where, of_what = f" in {least}{part_of(len(affected), len(self.executions))}", "these"
-        return f"saves about {duration_s(saving.median_s)} per run{where}, {100 * share:.0f} % of {of_what}{interval(saving)}"
+        much = f"{duration_s(saving.median_s)} per run{where}, {100 * share:.0f} % of {of_what}"
+        return f"saves about {much}{interval(saving)}"
 
     @property
     def all_together(self) -> str:
         """Say what following all findings wins, where several can be replayed; "" = one finding says it all."""
         found = together(self.executions, self.findings)
         return all_together(found[0], findings=len(self.findings), runs=len(self.executions)) if found else ""
+
+    @property
+    def unrecorded(self) -> str:
+        """Say what could not be judged; "" = nothing is lacking."""
+        lacking = unrecorded(self.executions)
+        return f"Not recorded, so not judged: {lacking}" if lacking else ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -141,6 +149,7 @@ class Overview:
         cuts = [cut for each in self.executions if (cut := _cut_short(each))]
         # Of a single run, the headline says it.
         notes = [f"1 run incomplete: {cut}" for cut in cuts] if len(self.executions) > 1 else []
+        notes += [*late_ends(self.executions), *hidden_steps(self.drawn)]
         notes += [
             f"{adjuster}: {detail}{f' (in {number} runs)' if number > 1 else ''}"
             for (adjuster, detail), number in changed.items()

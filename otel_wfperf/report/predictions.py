@@ -16,10 +16,14 @@ def effect(prediction: Prediction) -> str:
     """Say what the change does to the runs, in one sentence."""
     if not prediction.runs_touched:
         return f"{prediction.workflow}: changes nothing in {count(prediction.runs, 'run')}"
-    saved_s, share = prediction.saving.median_s, 100 * prediction.saving_ratio
+    saving = prediction.saving
+    saved_s, share = saving.median_s, 100 * prediction.saving_ratio
     verb = "saves about" if saved_s >= 0 else "makes it slower: costs about"
-    much = f"{verb} {duration_s(abs(saved_s))} per run, {abs(share):.0f} %,"
-    return f"{prediction.workflow}: {much} in {runs_of(prediction)}{interval(prediction.saving)}"
+    each = " per run" if prediction.runs_touched > 1 else ""
+    much = f"{verb} {duration_s(abs(saved_s))}{each}, {abs(share):.0f} %,"
+    if saved_s < 0:
+        saving = Saving(median_s=-saved_s, low_s=-saving.high_s, high_s=-saving.low_s)
+    return f"{prediction.workflow}: {much} in {runs_of(prediction)}{interval(saving)}"
 
 
 def runs_of(prediction: Prediction) -> str:

@@ -96,14 +96,29 @@ def render(
         lines += [f"... and {count(len(found) - MAX_WORKFLOWS, 'more workflow')} in the {ELSEWHERE}", ""]
     for error in errors:
         lines += wrap(f"not read: {error}", page.columns, rest="  ")
-    return "\n".join(lines).rstrip() + "\n"
+    return written(lines, page)
+
+
+def render_answer(predictions: Sequence[Prediction], errors: Sequence[str] = (), *, page: Page | None = None) -> str:
+    """Write what changes would do, without the report on the runs; it ends with a line break."""
+    page = page or Page()
+    lines = [*_predictions(predictions, page), "The report on the runs themselves: the same command with --full."]
+    for error in errors:
+        lines += wrap(f"not read: {error}", page.columns, rest="  ")
+    return written(lines, page)
+
+
+def written(lines: Iterable[str], page: Page) -> str:
+    """Join lines to a text; what cannot show the marks cannot show a micro sign either."""
+    joined = "\n".join(lines).rstrip() + "\n"
+    return joined if page.marks is UNICODE else joined.replace("\N{MICRO SIGN}s", "us")
 
 
 def _workflow(overview: Overview, page: Page) -> Iterator[str]:
     yield from wrap(headline(overview), page.columns, rest="  ")
     yield from wrap(overview.usage, page.columns, first="  ", rest="  ")
-    if overview.cpu:
-        yield from wrap(overview.cpu, page.columns, first="  ", rest="  ")
+    for line in filter(None, (overview.cpu, overview.unrecorded)):
+        yield from wrap(line, page.columns, first="  ", rest="  ")
     yield ""
     yield from _waterfall(overview, page)
     yield ""
@@ -141,6 +156,9 @@ def headline(overview: Overview) -> str:
 
 def _waterfall(overview: Overview, page: Page) -> Iterator[str]:
     drawn = waterfall(overview.drawn, max_rows=MAX_ROWS)
+    if drawn.hidden == 1:
+        # Saying that there is one more would take as much room as showing it.
+        drawn = waterfall(overview.drawn, max_rows=MAX_ROWS + 1)
     which = "Slowest run" if len(overview.executions) > 1 else "The run"
     length = duration(drawn.execution.duration_ns)
     title = clip(f"  {which}, trace {drawn.execution.trace_id[:8]}", page.name_columns + KIND_COLUMNS + 2)

@@ -7,7 +7,12 @@ _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 
 # Unit, its length (nanoseconds), and the durations it is used below: where three figures would round up to the next.
-_UNITS: Final = (("ns", 1, 999.5), ("us", 1_000, 999.5e3), ("ms", 1_000_000, 999.5e6), ("s", _NS_PER_S, 59.95e9))
+_UNITS: Final = (
+    ("ns", 1, 999.5),
+    ("\N{MICRO SIGN}s", 1_000, 999.5e3),
+    ("ms", 1_000_000, 999.5e6),
+    ("s", _NS_PER_S, 59.95e9),
+)
 
 
 def seconds(duration_ns: int) -> float:
@@ -16,7 +21,7 @@ def seconds(duration_ns: int) -> float:
 
 
 def duration(duration_ns: float) -> str:
-    """Write a duration (nanoseconds) with three figures: ``850 us``, ``71.2 ms``, ``12.3 s``, ``3 min 05 s``."""
+    """Write a duration (nanoseconds) with three figures: ``850 µs``, ``71.2 ms``, ``12.3 s``, ``3 min 05 s``."""
     if duration_ns < 0:
         return f"-{duration(-duration_ns)}"
     if duration_ns == 0:

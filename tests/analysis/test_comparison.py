@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from random import Random
+from types import MappingProxyType
 
 import pytest
 
-from otel_wfperf.analysis.comparison import MIN_RUNS, PartComparison, Verdict, compare
+from otel_wfperf.analysis.comparison import MIN_RUNS, CallsChange, PartComparison, Verdict, compare
 from otel_wfperf.analysis.parts import PartFigures, RunFigures
 from otel_wfperf.model import Subject, SubjectKind
 
@@ -23,24 +26,34 @@ def drawn(
     tokens: int = 600,
     workflow: str = "research",
     failed: int = 0,
+    inputs: Mapping[str | None, float] = MappingProxyType({None: 1.0}),
 ) -> list[RunFigures]:
-    """Draw runs of three phases (seconds); ``factor`` is that of all times, or of those of one phase."""
+    """Draw runs of three phases (seconds); ``factor`` is that of all times, or of those of one phase.
+
+    ``inputs``: what the runs are given in turn, and how many times as long they take for it.
+    """
     random = Random(str(seed))
     found = []
     for number in range(runs):
         made = random.choice(calls)
+        given = list(inputs)[number % len(inputs)]
         parts = {}
         total_ns = 0
         for name, usual_s in PHASES.items():
             slow = factor if slower in ("", name) else 1.0
-            duration_ns = round(usual_s * made / 3 * slow * math.exp(random.gauss(0, spread)) * 1e9)
+            duration_ns = round(usual_s * made / 3 * inputs[given] * slow * math.exp(random.gauss(0, spread)) * 1e9)
             total_ns += duration_ns
             parts[Subject(kind=SubjectKind.PHASE, name=name)] = figures(duration_ns, made, tokens)
         whole = Subject(kind=SubjectKind.WORKFLOW, name=workflow)
         everything = figures(total_ns, 3 * made, 3 * tokens, failed=number < failed)
         found.append(
             RunFigures(
-                trace_id=f"{seed}-{number}", workflow=workflow, start_ns=number, parts={whole: everything, **parts}
+                trace_id=f"{seed}-{number}",
+                workflow=workflow,
+                start_ns=number,
+                parts={whole: everything, **parts},
+                input_hash=given,
+                calls={("tool", "load"): made},
             )
         )
     return found
@@ -85,28 +98,47 @@ def test_one_phase_is_named() -> None:
     assert compare(drawn("a"), drawn("b", factor=2.5, slower="plan")).verdict is Verdict.SLOWER
 
 
-def test_more_work_is_not_slower() -> None:
-    few, many = drawn("a", calls=(3, 4, 5), runs=60), drawn("b", calls=(5, 6, 7), runs=60)
-    [found] = compare(few, many).workflows
+def test_more_calls_inside_a_run_make_it_slower_and_fewer_faster() -> None:
+    few, many = drawn("a", runs=6, spread=0.02), drawn("b", runs=6, spread=0.02, calls=(4,))
+    [slower], [faster] = compare(few, many).workflows, compare(many, few).workflows
 
-    assert found.verdict is Verdict.NO_EVIDENCE
-    assert found.whole.comparable_before < 30
-    assert found.whole.after_ns > 1.2 * found.whole.before_ns
-
-
-def test_inputs_of_other_sizes_are_not_compared() -> None:
-    [found] = compare(drawn("a", tokens=500), drawn("b", tokens=5000, factor=4)).workflows
-
-    assert (found.verdict, found.whole.is_tested) == (Verdict.NO_EVIDENCE, False)
+    assert (slower.verdict, faster.verdict) == (Verdict.SLOWER, Verdict.FASTER)
+    assert slower.whole.ratio == pytest.approx(4 / 3, rel=0.05)
+    assert slower.whole.input_ratio == pytest.approx(4 / 3)
+    assert slower.calls == (CallsChange(kind="tool", name="load", before=3, after=4),)
 
 
-def test_what_larger_inputs_of_the_same_class_explain_does_not_count() -> None:
-    before, after = drawn("a", tokens=700, spread=0.05), drawn("b", tokens=1000, factor=1.4, spread=0.05)
+def test_a_number_of_calls_that_differs_by_chance_is_not_told() -> None:
+    [found] = compare(drawn("a", calls=(2, 3, 4)), drawn("b", calls=(2, 3, 4))).workflows
+
+    assert found.calls == ()
+
+
+def test_runs_are_compared_with_runs_of_the_same_input() -> None:
+    before = drawn("c", runs=60, inputs={"long": 3.0, "short": 1.0, "also short": 1.0})
+    after = drawn("d", runs=60, inputs={"long": 3.0, "as long": 3.0, "short": 1.0})
     [found] = compare(before, after).workflows
 
-    assert found.whole.p < 0.001
-    assert found.whole.input_ratio == pytest.approx(1.43, abs=0.01)
     assert found.verdict is Verdict.NO_EVIDENCE
+    assert (found.whole.comparable_before, found.whole.comparable_after) == (40, 40)
+    # Without the inputs, the mixture looks like a change.
+    assert compare(*([replace(run, input_hash=None) for run in side] for side in (before, after))).verdict is (
+        Verdict.SLOWER
+    )
+
+
+def test_other_inputs_are_not_compared() -> None:
+    found = compare(drawn("a", inputs={"x": 1.0, "y": 1.0}), drawn("b", inputs={"y": 1.0, "z": 1.0}, runs=8))
+
+    assert found.workflows == ()
+    assert found.other_inputs == {"research": (15, 4)}
+
+
+def test_inputs_that_never_come_again_are_a_sample_of_what_is_asked_for() -> None:
+    before = drawn("a", inputs={f"a{number}": 1.0 for number in range(30)})
+    after = drawn("b", inputs={f"b{number}": 1.0 for number in range(30)}, factor=2)
+
+    assert compare(before, after).verdict is Verdict.SLOWER
 
 
 def test_small_changes_do_not_count_however_certain() -> None:
@@ -158,6 +190,13 @@ def test_parts_that_come_and_go_are_named() -> None:
     [found] = compare(drawn("a"), after).workflows
 
     assert (found.only_before, found.only_after) == ((gone,), (new,))
+
+
+def test_five_runs_a_side_can_decide_on_the_whole() -> None:
+    before, after = drawn("a", runs=MIN_RUNS, spread=0.02), drawn("b", runs=MIN_RUNS, spread=0.02, factor=1.2)
+
+    assert MIN_RUNS == 5
+    assert compare(before, after).verdict is Verdict.SLOWER
 
 
 def test_the_order_of_runs_makes_no_difference() -> None:

@@ -226,3 +226,54 @@ def test_a_change_that_cannot_be_made_is_an_error(
 def test_what_if_says_nothing_where_no_trace_could_be_read(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["analyze", "--what-if", "remove tool:search", str(tmp_path / "missing.json")]) == 2
     assert "no tool is called" not in capfd.readouterr().err
+
+
+def test_what_if_answers_alone_unless_the_report_is_asked_for(
+    recording: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["analyze", "--what-if", "faster tool:search x2", str(recording)]
+
+    assert main(arguments) == 0
+    alone = capfd.readouterr().out
+    assert main([*arguments, "--full"]) == 0
+    full = capfd.readouterr().out
+
+    assert alone.endswith("\n\nThe report on the runs themselves: the same command with --full.\n")
+    assert "team: 1 run, ok" not in alone
+    assert full.startswith(alone[: alone.index("The report on")])
+    assert "\nteam: 1 run, ok, 3.00 s\n" in full
+
+
+def test_foreign_files_of_a_directory_are_warnings_and_many_are_one_line(
+    recording: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(9):
+        (recording.parent / f"note-{number}.txt").write_text("buy milk")
+
+    assert main(["analyze", "--format", "json", str(recording.parent)]) == 0
+
+    printed = capfd.readouterr()
+    lines = printed.err.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["warning"] * 4
+    assert "note-0.txt" in lines[0]
+    assert f"{recording.parent}: 6 more of the 10 files cannot be read as traces" in lines[3]
+    assert len(json.loads(printed.out)["errors"]) == 9
+
+
+def test_an_ending_that_is_no_reports_is_refused(
+    recording: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "x.pdf"
+
+    assert main(["analyze", "-o", str(report), str(recording)]) == 2
+    assert "the ending .pdf is that of no report\nhint: endings are .txt, .json, .html" in capfd.readouterr().err
+    assert not report.exists()
+    assert main(["analyze", "--format", "text", "-o", str(report), str(recording)]) == 0
+
+
+def test_a_store_cannot_be_analysed_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", f"store:{tmp_path}"]) == 2
+
+    said = capfd.readouterr().err
+    assert said.startswith(f"error: store:{tmp_path}: a store keeps the results of runs, not the spans")
+    assert "wfperf compare" in said

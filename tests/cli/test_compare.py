@@ -120,6 +120,45 @@ def test_json_is_one_document(before: Path, tmp_path: Path, capfd: pytest.Captur
     assert str(report) in capfd.readouterr().err
 
 
+def test_html_is_one_page(before: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    after = written(tmp_path / "after.json", traces(30, seed=2, first=100, factor=1.5))
+    page = tmp_path / "change.html"
+
+    assert main(["compare", "-o", str(page), str(before), str(after)]) == 1
+
+    content = page.read_text()
+    assert content.startswith("<!doctype html>")
+    assert "<h2>team: slower</h2>" in content
+    assert "Runs take 1.20 times as long as before" in content
+    assert content.count('scope="row"') == 3
+    assert main(["compare", "-o", str(tmp_path / "x.pdf"), str(before), str(after)]) == 2
+    assert "the ending .pdf is that of no report" in capfd.readouterr().err
+
+
+def calling(runs: int, *, first: int, calls: int) -> str:
+    """Write runs of calls of one tool, 0.1 s each."""
+    spans = []
+    for number in range(first, first + runs):
+        tool = {"wfperf__span__kind": "tool", "gen_ai__tool__name": "get_rates"}
+        spans += [
+            span(number, 1, "team", 0, 3 + 0.1 * calls + number * 7 % 10 / 1000, wfperf__span__kind="workflow"),
+            *(span(number, 2 + call, "get_rates", 0.1 * call, 0.1 * call + 0.1, **tool) for call in range(calls)),
+        ]
+    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]})
+
+
+def test_fewer_calls_are_faster_and_more_of_them_fail(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    plain = str(written(tmp_path / "plain.json", calling(6, first=0, calls=5)))
+    cached = str(written(tmp_path / "cached.json", calling(6, first=100, calls=1)))
+
+    assert main(["compare", plain, cached]) == 0
+    faster = capfd.readouterr().out
+    assert main(["compare", cached, plain]) == 1
+
+    assert faster.startswith("team: faster, 6 runs before, 6 after\n")
+    assert "  - tool get_rates: 5 -> 1 calls a run.\n" in faster
+
+
 def test_reads_standard_input_and_directories(before: Path, tmp_path: Path, wfperf: Wfperf) -> None:
     folder = tmp_path / "after"
     folder.mkdir()

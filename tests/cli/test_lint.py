@@ -19,8 +19,10 @@ def test_a_good_definition_passes_and_what_was_understood_is_said(capfd: pytest.
     assert main(["lint", str(good), str(release)]) == 0
 
     assert capfd.readouterr() == (
-        f"{good}: no findings (3 phases, 5 steps, 5 agent calls)\n"
-        f"{release}: no findings (3 phases, 6 steps, 6 agent calls)\n",
+        (
+            f"{good}: no findings (3 phases, 5 steps, 5 agent calls)\n"
+            f"{release}: no findings (3 phases, 6 steps, 6 agent calls)\n"
+        ),
         "",
     )
 

@@ -158,3 +158,42 @@ def test_a_program_killed_before_it_sent_anything_is_said_to_be(wfperf: Wfperf) 
     assert result.returncode == 128 + signal.SIGKILL
     assert b"was killed by signal 9 before it had sent anything" in result.stderr
     assert b"decorate" not in result.stderr
+
+
+def test_what_was_received_is_kept_for_the_other_commands(program: Path, tmp_path: Path, wfperf: Wfperf) -> None:
+    kept = tmp_path / "before.pb"
+    result = wfperf("run", "--record", kept, "--", sys.executable, program)
+
+    assert f"wfperf: 4 spans recorded in {kept}\n".encode() in result.stderr
+    assert f"hint: wfperf analyze {kept}, or after a change: wfperf compare {kept} after.pb".encode() in result.stderr
+    analysis = json.loads(wfperf("analyze", "--format", "json", kept).stdout)
+    assert [run["workflow"] for run in analysis["executions"]] == ["team", "team"]
+    assert [run["span_count"] for run in analysis["executions"]] == [2, 2]
+
+
+def test_an_earlier_recording_stays_when_the_program_cannot_be_run(tmp_path: Path, wfperf: Wfperf) -> None:
+    kept = tmp_path / "before.pb"
+    kept.write_bytes(b"earlier")
+
+    assert wfperf("run", "--record", kept, "--", "no-such-program").returncode == 2
+    assert kept.read_bytes() == b"earlier"
+
+
+def test_a_recording_that_cannot_be_written_is_told_before_the_program_runs(program: Path, wfperf: Wfperf) -> None:
+    result = wfperf("run", "--record", "/no/such/folder/x.pb", "--", sys.executable, program)
+
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert b"cannot write the spans to /no/such/folder/x.pb: No such file or directory" in result.stderr
+    assert b"hint: name another file with --record FILE" in result.stderr
+
+
+def test_predicts_with_the_report_and_a_wrong_name_does_not_cost_it(program: Path, wfperf: Wfperf) -> None:
+    changes = ("--what-if", "faster tool:search x2", "--what-if", "remove tool:serch")
+    result = wfperf("run", *changes, "--", sys.executable, program)
+
+    printed = result.stdout.decode()
+    assert result.returncode == 0
+    assert "What if: faster tool:search x2\n  team: saves about " in printed
+    assert " per run, 50 %, in 2 runs" in printed
+    assert "team: 2 runs, ok, median " in printed
+    assert b"no tool is called serch (did you mean search?)\nhint: tools are search" in result.stderr

@@ -19,8 +19,9 @@ def test_says_what_became_slower_with_units() -> None:
 
     assert lines[0] == "research: slower, 30 runs before, 30 after"
     assert lines[1].startswith("  Runs take ")
-    assert lines[3].split() == ["before", "after", "ratio", "90", "%", "interval", "p"]
-    [writer] = [line for line in lines if "phase writer" in line]
+    assert " ".join(lines[1:3]).endswith("Parts changed: phase writer   (2.97 times).")
+    assert lines[4].split() == ["before", "after", "ratio", "90", "%", "interval", "p"]
+    [writer] = [line for line in lines if line.startswith("  phase writer")]
     assert writer.endswith("slower")
     assert " s " in writer
     assert "< 0.0001" in writer
@@ -34,19 +35,43 @@ def test_says_what_so_many_runs_could_have_shown() -> None:
     assert "would have been found out in four of five cases." in text
 
 
-def test_says_why_nothing_was_tested() -> None:
-    text = " ".join(render_comparison(compare(drawn("a", tokens=500), drawn("b", tokens=5000))).split())
+def test_the_headline_is_of_parts_where_the_whole_shows_nothing() -> None:
+    text = render_comparison(compare(drawn("a"), drawn("e", factor=2.0, slower="plan")))
+    said = " ".join(text.split())
 
-    assert "No evidence: only 0 runs before and 0 after have inputs that occur on both sides" in text
-    assert "not tested" in text
+    assert text.startswith("research: parts slower, 30 runs before, 30 after\n")
+    assert "Parts changed: phase plan (" in said
+    assert "times). No evidence that the whole did: runs that take 1." in said
+
+
+def test_the_headline_of_the_whole_names_the_parts() -> None:
+    many, few = (
+        render_comparison(compare(drawn("a", runs=runs, spread=0.02), drawn("b", runs=runs, spread=0.02, calls=(4,))))
+        for runs in (30, 5)
+    )
+
+    assert many.startswith("research: slower, 30 runs before, 30 after\n  Runs take 1.3")
+    assert "Parts changed: phase writer (1.3" in " ".join(many.split())
+    assert "Most of it may be phase writer (1.3" in " ".join(few.split())
+    assert "  - tool load: 3 -> 4 calls a run.\n" in few
+
+
+def test_more_input_tokens_are_told() -> None:
+    text = " ".join(render_comparison(compare(drawn("a", tokens=500), drawn("b", tokens=1000))).split())
+
+    assert "The runs after have 2.00 times the input tokens or calls: if they were given more to do, compare" in text
 
 
 def test_tells_what_was_left_out() -> None:
-    before = drawn("a", calls=(3, 4)) + drawn("b", workflow="old", runs=3)
-    text = " ".join(render_comparison(compare(before, drawn("c", calls=(3,)) + drawn("d", workflow="old"))).split())
+    before = drawn("a", inputs={"x": 1.0, "y": 1.0}) + drawn("b", workflow="old", runs=3)
+    before += drawn("e", workflow="other", inputs={"x": 1.0})
+    after = drawn("c", inputs={"x": 1.0}) + drawn("d", workflow="old")
+    after += drawn("f", workflow="other", inputs={"y": 1.0})
+    text = " ".join(render_comparison(compare(before, after)).split())
 
-    assert "left out: no run of the other side has an input of that size." in text
+    assert "15 runs left out: no run of the other side was given the same." in text
     assert "old: not compared, 3 before and 30 runs after; at least 5 each are needed." in text
+    assert "other: not compared, 0 of the runs before and 0 after were given something that runs" in text
 
 
 def test_fits_narrow_terminals_and_plain_characters() -> None:
@@ -58,13 +83,17 @@ def test_fits_narrow_terminals_and_plain_characters() -> None:
 
 
 def test_the_document_can_be_written_as_json() -> None:
-    for comparison in (slower(), compare(drawn("a", tokens=500), drawn("b", tokens=5000))):
+    for comparison in (slower(), compare(drawn("a"), drawn("b", calls=(9,)))):
         document = json.loads(json.dumps(comparison_document(comparison, ["x"]), allow_nan=False))
         assert document["verdict"] == comparison.verdict.value
         assert document["errors"] == ["x"]
         [workflow] = document["workflows"]
         assert workflow["whole"]["runs_before"] == 30
-        assert (workflow["whole"]["p"] is None) != comparison.workflows[0].whole.is_tested
+        assert workflow["whole"]["p"] == comparison.workflows[0].whole.p
+        assert workflow["calls"] == [
+            {"kind": each.kind, "name": each.name, "before_per_run": each.before, "after_per_run": each.after}
+            for each in comparison.workflows[0].calls
+        ]
 
 
 def test_figures_are_read_back_from_what_the_store_keeps() -> None:
@@ -73,7 +102,7 @@ def test_figures_are_read_back_from_what_the_store_keeps() -> None:
     run.llm(0, 1500, parent=phase, tokens=(300, 40))
     agent = run.agent("reader", 2000, 500)
     run.llm(2000, 400, parent=agent, tokens=(100, 10))
-    execution = run.build()
+    execution = run.build(input_hash="h1")
     stored = figures_of_document(json.loads(json.dumps(execution_document(execution))))
     known = run_figures(execution)
 
@@ -82,3 +111,4 @@ def test_figures_are_read_back_from_what_the_store_keeps() -> None:
     }
     assert stored.parts[stored.whole].workload == known.parts[known.whole].workload
     assert not stored.parts[stored.whole].failed
+    assert stored.input_hash == known.input_hash == "h1"

@@ -32,8 +32,10 @@ def test_explains_a_saving_that_is_not_the_difference_of_the_lengths() -> None:
 
 def test_says_that_a_change_makes_it_slower() -> None:
     [prediction] = predict(parse_scenario("faster tool:search x0.5"), [run(0)])
+    [several] = predict(parse_scenario("faster tool:search x0.5"), [run(0), run(2, 1200)])
 
-    assert effect(prediction) == "research: makes it slower: costs about 1.00 s per run, 50 %, in 1 run"
+    assert effect(prediction) == "research: makes it slower: costs about 1.00 s, 50 %, in 1 run"
+    assert effect(several).endswith(" in 2 runs (90 % interval: 1.00 s to 1.20 s)")
     assert prediction.assumptions[0] == "tool:search becomes slower, not faster: it takes 2 times as long."
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from otel_wfperf.model import Adjustment, OperationKind, Remove, Severity
@@ -10,6 +12,7 @@ def test_a_report_reads_like_this() -> None:
     assert render([research()], [finding()]) == (
         "research: 1 run, ok, 6.00 s\n"
         "  2 LLM calls, 590 tokens in, 79 tokens out, 1 operation failed\n"
+        "  Not recorded, so not judged: content of calls\n"
         "\n"
         "  The run, trace 5f5f5f5f                     0 s                                 6.00 s\n"
         "  research                          workflow │██████████████████████████████████████████│    6.00 s\n"
@@ -127,3 +130,21 @@ def test_says_what_all_findings_save_together() -> None:
     assert said.replace("all", "2 of 3") in render([research()], [*found, finding()])
     assert "together" not in render([research()], found[:1])
     assert "together" not in render([research()], [finding(), finding()])
+
+
+def test_one_operation_more_than_fits_is_shown() -> None:
+    def lines(steps: int) -> list[str]:
+        tools = (operation(f"t{number}", "run", number, number + 1, kind=OperationKind.TOOL) for number in range(steps))
+        run = execution(operation("run", None, 0, steps, kind=OperationKind.WORKFLOW), *tools)
+        return render([run], []).splitlines()
+
+    assert not any("more operation" in line for line in lines(MAX_ROWS))
+    assert "  ... and 2 more operations in the HTML report" in lines(MAX_ROWS + 1)
+
+
+def test_short_times_have_the_micro_sign_where_it_can_be_shown() -> None:
+    run = execution(operation("run", None, 0, 1))
+    short = execution(replace(run.root, end_ns=run.root.start_ns + 850_000))
+
+    assert ", 850 \N{MICRO SIGN}s\n" in render([short], [])
+    assert ", 850 us\n" in render([short], [], page=Page(marks=ASCII))
