@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 # The frameworks that are recorded; CrewAI does not go together with the others.
 FRAMEWORKS := .venv-frameworks
 CREWAI := .venv-crewai
+AUDIT := .venv-audit
 
-.PHONY: help demo test test-frameworks check format peers reliability reliability-long clean
+.PHONY: help demo test test-frameworks check format audit peers reliability reliability-long clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -56,14 +57,23 @@ format: $(VENV)/dev.stamp  ## reformat and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+audit: $(VENV)/dev.stamp  ## look up known vulnerabilities of everything installed; needs the advisories of pypi.org
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet pip-audit
+	$(AUDIT)/bin/pip-audit --strict --skip-editable --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
 peers:           ## obtain the real components that the tests talk to
 	$(PYTHON) -m scripts.peers
 
-reliability: $(VENV)/dev.stamp  ## measure what the sidecar withstands: some minutes
+$(VENV)/fuzz.stamp: $(VENV)/dev.stamp
+	$(BIN)/python -m pip install --quiet -e '.[fuzz]'
+	@touch $@
+
+reliability: $(VENV)/fuzz.stamp  ## measure what the sidecar withstands: some minutes
 	$(BIN)/python -m benchmarks.reliability
 
-reliability-long: $(VENV)/dev.stamp  ## measure the figures that take hours
+reliability-long: $(VENV)/fuzz.stamp  ## measure the figures that take hours
 	$(BIN)/python -m benchmarks.reliability --long
 
 clean:           ## remove what the other targets made
-	rm -rf $(VENV) $(FRAMEWORKS) $(CREWAI) build dist *.egg-info
+	rm -rf $(VENV) $(FRAMEWORKS) $(CREWAI) $(AUDIT) build dist *.egg-info

@@ -8,11 +8,10 @@ reader that collects. Without either, each operation past the 4096th records two
 from __future__ import annotations
 
 import os
-import time
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from threading import Lock, RLock
+from threading import Lock
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from opentelemetry import metrics, trace
@@ -21,6 +20,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observa
 from opentelemetry.trace import SpanContext
 
 from otel_wfperf import semconv
+from otel_wfperf.instrumentation.active_agents import ActiveAgents
 from otel_wfperf.instrumentation.failures import count_failure, failures_counted
 from otel_wfperf.instrumentation.resources import SAMPLER
 from otel_wfperf.instrumentation.tracing import package_version
@@ -30,9 +30,8 @@ _MAX_WAITING: Final = 4096
 _Observe: TypeAlias = Callable[[CallbackOptions], Iterable[Observation]]
 # Totals by metric and attributes.
 _Sums: TypeAlias = "Counter[tuple[str, tuple[tuple[str, Any], ...]]]"
-# Values of histograms with their spans, by metric and attributes.
-_Values: TypeAlias = "dict[tuple[str, tuple[tuple[str, Any], ...]], list[tuple[float, Context | SpanContext]]]"
-_BUCKETS: Final = {metric.name: metric.buckets for metric in semconv.METRICS}
+# Values of histograms, by metric and attributes.
+_Values: TypeAlias = "dict[tuple[str, tuple[tuple[str, Any], ...]], _Series]"
 _TASKS: Final = frozenset({"phase", "agent", "tool"})
 _NOWHERE: Final = Context()
 
@@ -82,7 +81,7 @@ class WorkflowMetrics:
         self._recording = Lock()
         self._meter: Meter | None = None
         self._instruments: Mapping[str, Any] = {}
-        self._agents = _ActiveAgents()
+        self._agents = ActiveAgents()
 
     def use_meter_provider(self, provider: MeterProvider | None = None) -> None:
         """Create the instruments on this provider; None = the global one."""
@@ -129,7 +128,7 @@ class WorkflowMetrics:
         """Leave to the parent what it noted; a lock that one of its threads held would never be free again."""
         self._waiting.clear()
         self._recording = Lock()
-        self._agents = _ActiveAgents()
+        self._agents = ActiveAgents()
 
     def _record_waiting(self, limit: int) -> None:
         if not self._instruments:
@@ -143,8 +142,8 @@ class WorkflowMetrics:
                 _sort(entry, sums, values)
             except Exception:  # noqa: BLE001 - a label that no meter takes must not cost the other entries
                 count_failure("metrics.record")
-        for (name, labels), found in values.items():
-            _record_series(self._instruments[name], _BUCKETS[name], dict(labels), found)
+        for (name, labels), series in values.items():
+            series.record(self._instruments[name], dict(labels))
         for (name, labels), total in sums.items():
             with failures_counted("metrics.record"):
                 self._instruments[name].add(total, dict(labels))
@@ -195,72 +194,40 @@ def _sort(entry: Finished | tuple[semconv.MetricName, Mapping[str, Any]], sums: 
             attributes[semconv.ERROR_TYPE] = entry.error_type
         labels = tuple(attributes.items())
         if metric.instrument == "histogram":
-            values.setdefault((metric.name, labels), []).append((value, entry.context))
+            series = values.get((metric.name, labels))
+            if series is None:
+                series = values[metric.name, labels] = _Series(metric.buckets)
+            series.add(value, entry.context)
         else:
             sums[metric.name, labels] += value  # type: ignore[assignment]  # seconds, too
 
 
-def _record_series(
-    histogram: Any,
-    buckets: Sequence[float],
-    labels: dict[str, Any],
-    values: Sequence[tuple[float, Context | SpanContext]],
-) -> None:
-    """Record the values of one histogram and one set of labels.
+class _Series:
+    """Values of one histogram and one set of labels.
 
     A histogram keeps one exemplar for each bucket, the last one. The others are recorded without their span, which
     halves the cost.
     """
-    last: dict[int, int] = {}
-    for number, (value, _) in enumerate(values):
-        try:
-            last[bisect_left(buckets, value)] = number
-        except TypeError:  # no number
-            count_failure("metrics.record")
-    exemplars = set(last.values())
-    record = histogram.record
-    for number, (value, context) in enumerate(values):
-        try:
-            record(value, labels, _context(context) if number in exemplars else _NOWHERE)
-        except Exception:  # noqa: BLE001 - the other values may be taken
-            count_failure("metrics.record")
 
+    __slots__ = ("_buckets", "_last", "_values")
 
-class _ActiveAgents:
-    """How many agents run, and for how long they kept the capacity busy."""
+    def __init__(self, buckets: Sequence[float]) -> None:
+        self._buckets = buckets
+        self._values: list[float] = []
+        # By bucket: which value it was, and its span.
+        self._last: dict[int, tuple[int, Context | SpanContext]] = {}
 
-    def __init__(self) -> None:
-        # Reentrant: a signal handler or a finalizer of the same thread may record an agent, too.
-        self._lock = RLock()
-        self._active = 0
-        self._peak = 0
-        self._busy_s = 0.0
-        self._changed_s = self._taken_s = time.monotonic()
+    def add(self, value: float, span: Context | SpanContext) -> None:
+        self._last[bisect_left(self._buckets, value)] = len(self._values), span
+        self._values.append(value)
 
-    def change(self, by: int) -> None:
-        """Count an agent in (1) or out (-1)."""
-        with self._lock:
-            self._integrate()
-            # An agent that ends in a forked child started in the parent.
-            self._active = max(0, self._active + by)
-            self._peak = max(self._peak, self._active)
-
-    def take_utilisation(self, capacity: int | None) -> float | None:
-        """Return the busy share since the last call (0..1); None when no agent ever ran.
-
-        Without a configured capacity, the most agents that ever ran at once stand for it.
-        """
-        with self._lock:
-            now_s = self._integrate()
-            available_s = (capacity or self._peak) * (now_s - self._taken_s)
-            busy_s, self._busy_s, self._taken_s = self._busy_s, 0.0, now_s
-        return min(1.0, busy_s / available_s) if available_s > 0 else None
-
-    def _integrate(self) -> float:
-        now_s = time.monotonic()
-        self._busy_s += self._active * (now_s - self._changed_s)
-        self._changed_s = now_s
-        return now_s
+    def record(self, histogram: Any, labels: dict[str, Any]) -> None:
+        spans = dict(self._last.values())
+        for number, value in enumerate(self._values):
+            try:
+                histogram.record(value, labels, _context(spans[number]) if number in spans else _NOWHERE)
+            except Exception:  # noqa: BLE001 - the other values may be taken
+                count_failure("metrics.record")
 
 
 def _instruments(meter: Meter) -> dict[str, Any]:

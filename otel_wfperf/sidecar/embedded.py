@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from otel_wfperf.config import SidecarConfig
 from otel_wfperf.sidecar.pipeline import Analysis
+from otel_wfperf.sidecar.recorder import Recorder
 from otel_wfperf.sidecar.service import Endpoints, Sidecar
 
 
@@ -28,14 +29,19 @@ class RunningSidecar:
 
 
 @contextmanager
-def embedded(config: SidecarConfig) -> Iterator[RunningSidecar]:
-    """Run a sidecar inside this process, in a thread of its own; it keeps all executions in memory."""
+def embedded(config: SidecarConfig, *, recorder: Recorder | None = None) -> Iterator[RunningSidecar]:
+    """Run a sidecar inside this process, in a thread of its own; it keeps all executions in memory.
+
+    Args:
+        config: Addresses, limits, exporters.
+        recorder: Gets all spans that are received, complete after :meth:`RunningSidecar.finish`.
+    """
     started: Future[RunningSidecar] = Future()
     ending: Future[None] = Future()
 
     async def serve() -> None:
-        sidecar = Sidecar(config, keep_executions=True)
         try:
+            sidecar = Sidecar(config, keep_executions=True, recorder=recorder)
             endpoints = await sidecar.start()
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             started.set_exception(error)

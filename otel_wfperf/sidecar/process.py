@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -19,7 +20,11 @@ from otel_wfperf.sidecar.service import Endpoints, Sidecar
 _LOGGER = logging.getLogger(__name__)
 # Chosen: analysis makes many objects and hardly a cycle; with Python's own thresholds (700, 10, 10) looking for cycles
 # took 10 % of its time.
-_GC_THRESHOLDS: Final = (10_000, 20, 50)
+_GC_THRESHOLDS: Final = (50_000, 20, 100)
+# Chosen: the receivers' thread waits this long for the analyzer's to let go of the interpreter. With Python's own 5 ms,
+# accepting a request took three times as long under load (median 87 instead of 30 ms, 71 instead of 14); the CPU time
+# for a span stayed the same.
+_SWITCH_INTERVAL_S: Final = 0.001
 
 
 def run_forever(
@@ -36,6 +41,7 @@ def run_forever(
         reread: Reads the configuration again for SIGHUP, raising ConfigError; without it SIGHUP ends the process.
     """
     gc.set_threshold(*_GC_THRESHOLDS)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     asyncio.run(_Process(config, on_ready, reread).run())
 
 
@@ -58,6 +64,9 @@ class _Process:
     async def run(self) -> None:
         self._watch()
         sidecar = await self._started(self._config)
+        # What is imported and set up stays: looking for cycles in it is a pause of 50 ms each time.
+        gc.collect()
+        gc.freeze()
         while True:
             await self._signalled.wait()
             self._signalled.clear()

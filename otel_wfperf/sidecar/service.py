@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,8 @@ from otel_wfperf.sidecar.log_metrics import expose_log
 from otel_wfperf.sidecar.metrics import Metrics
 from otel_wfperf.sidecar.pipeline import CONSUMER, Analysis, Pipeline
 from otel_wfperf.sidecar.ports import Endpoints, Ports
+from otel_wfperf.sidecar.recorder import CONSUMER as RECORDER
+from otel_wfperf.sidecar.recorder import Recorder
 from otel_wfperf.sidecar.reloads import Reloads
 from otel_wfperf.sidecar.usual import UsualDurations
 from otel_wfperf.store import Store, StoreDamagedError
@@ -47,19 +50,28 @@ class Sidecar:
     Start order: log and store, then consumers, then the page, then the receivers; stopping is the reverse.
     """
 
-    def __init__(self, config: SidecarConfig, *, keep_executions: bool = False, reloads: Reloads | None = None) -> None:
+    def __init__(
+        self,
+        config: SidecarConfig,
+        *,
+        keep_executions: bool = False,
+        reloads: Reloads | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
         """Prepare; nothing is opened before :meth:`start`.
 
         Args:
             config: Addresses, limits, exporters.
             keep_executions: Keep all executions in memory for :meth:`finish`; for short runs only.
             reloads: How reading the configuration went; shown in the metrics.
+            recorder: Gets all spans that are received.
         """
         self.config = config
         self.metrics = Metrics()
         (reloads or Reloads()).show(self.metrics)
         self.ready = False
         self._keep = keep_executions
+        self._recorder = recorder
         # Nobody is to be told of a short run: who started it sees how it goes.
         alerts = config.alerts.model_copy(update={"enabled": False}) if keep_executions else config.alerts
         self.alerting = Alerting(alerts, config.data_dir / "alerts.json", counts=self.metrics)
@@ -106,7 +118,10 @@ class Sidecar:
 
     async def finish(self, ended_by: str | None = None) -> Analysis:
         """Analyse all that has been received, open traces included; for the argument see :meth:`Pipeline.finish`."""
-        return await self._pipeline.finish(ended_by)
+        analysis = await self._pipeline.finish(ended_by)
+        if self._recorder is not None:
+            await self._recorder.catch_up(self._log)
+        return analysis
 
     async def stop(self, *, drain: bool = True) -> None:
         """Finish requests, analyse what is complete, give the exporters a little time, close.
@@ -134,7 +149,11 @@ class Sidecar:
         _make_folder(config.data_dir)
         self._log = SqliteLog(
             config.data_dir / "log.sqlite",
-            consumers=[CONSUMER, *(consumer(exporter.name) for exporter in config.exporters)],
+            consumers=[
+                CONSUMER,
+                *(consumer(exporter.name) for exporter in config.exporters),
+                *([RECORDER] if self._recorder else []),
+            ],
             max_size_bytes=config.log.max_size_bytes,
             max_age_s=config.log.max_age_s,
             fsync=config.log.fsync == "always",
@@ -177,6 +196,8 @@ class Sidecar:
         self._opened.push_async_callback(self._exporting.close)
         for name, work in self._exporting.work().items():
             self._supervise(name, work)
+        if self._recorder is not None:
+            self._supervise("recorder", partial(self._recorder.run, self._log))
         self._supervise("log trimming", self._trim_log)
         self._supervise("store trimming", self._trim_store)
         self._register_gauges()
@@ -195,10 +216,9 @@ class Sidecar:
 
     def _resume(self) -> int:
         """Return how far the analyzer came in this log; in a new log it starts from the beginning."""
-        position = self._store.position(CONSUMER)
+        log, position = self._log, self._store.position(CONSUMER)
         # Past the last offset: a machine that died took commits of the log with it that the store has seen.
-        known = position is not None and position.log_id == self._log.log_id
-        if position is not None and known and position.offset <= self._log.last_offset:
+        if position is not None and position.log_id == log.log_id and position.offset <= log.last_offset:
             return position.offset
         self._store.forget_offsets()
         return 0

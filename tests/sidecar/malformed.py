@@ -25,7 +25,7 @@ from tests.sidecar.requests import zip_bomb
 
 #: Largest request of the receiver that is judged (bytes): small, so that cases over it are quick.
 LIMIT_BYTES: Final = 256 * 1024
-_REQUESTS: Final = {
+_REQUESTS: Final[Mapping[Signal, Any]] = {
     Signal.TRACES: ExportTraceServiceRequest,
     Signal.METRICS: ExportMetricsServiceRequest,
     Signal.LOGS: ExportLogsServiceRequest,
@@ -223,9 +223,9 @@ def _texts() -> Iterator[Case]:
             yield _judged_by_the_official_decoder(f"{text!r} in the place of {marker!r}", Signal.TRACES, body)
         raw = json.dumps(DOCUMENTS[Signal.TRACES]).encode().replace(b"a span", text)
         yield Case(name=f"JSON with {text!r} as a name", body=raw, status=400, json=True)
-    for text in ("", "\x00", "\u202e", "\U0001d54f" * 100, "a" * 100_000, "<script>", "'; --", "%s%n", "../../etc"):
+    for name in ("", "\x00", "\u202e", "\U0001d54f" * 100, "a" * 100_000, "<script>", "'; --", "%s%n", "../../etc"):
         for encode in (False, True):
-            yield _with_span(f"the name {text[:9]!r}", {"name": text}, 200, as_json=encode)
+            yield _with_span(f"the name {name[:9]!r}", {"name": name}, 200, as_json=encode)
     surrogate = json.dumps(DOCUMENTS[Signal.TRACES]).replace("a span", "\\ud800").encode()
     yield Case(name="JSON with half a surrogate pair", body=surrogate, status=400, json=True)
 

@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from otel_wfperf.config import AlertsConfig
 from otel_wfperf.model import Execution, Finding, OperationKind, Severity
 from otel_wfperf.report.document import execution_document, finding_document
+from otel_wfperf.sidecar.alerting import api as alerts_api
 from otel_wfperf.sidecar.alerting.alerting import Alerting
 from otel_wfperf.sidecar.api import ENDPOINTS, application
 from otel_wfperf.sidecar.live import LiveCounts, LiveExecution, LiveSpan
@@ -242,7 +243,7 @@ async def test_any_moment_may_be_asked_for(
 async def test_the_description_covers_every_route(client: httpx.AsyncClient) -> None:
     described = await asked(client, "/api/openapi.json")
 
-    assert set(described["paths"]) == {endpoint.path for endpoint in ENDPOINTS}
+    assert set(described["paths"]) == {endpoint.path for endpoint in ENDPOINTS} | set(alerts_api.described())
     [trace_id] = described["paths"]["/api/v1/executions/{trace_id}"]["get"]["parameters"]
     assert (trace_id["name"], trace_id["in"], trace_id["required"]) == ("trace_id", "path", True)
 
