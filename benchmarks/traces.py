@@ -19,7 +19,7 @@ def interleaved(spans: int, open_traces: int, trace_spans: int, *, batch_spans: 
         trace_spans: Spans a trace (count).
         batch_spans: Spans a request (count).
     """
-    first = time.time_ns() // 1_000
+    first = time.time_ns() // 1_000_000
     group = open_traces * trace_spans
     for start in range(0, spans, group):
         count = min(group, spans - start)

@@ -84,10 +84,12 @@ def _keys(section: Mapping[str, Any], sections: Mapping[str, Any], prefix: str) 
     for name, field in section["properties"].items():
         path = f"{prefix}{name}"
         inner = field.get("$ref") or field.get("items", {}).get("$ref")
-        if inner is None:
-            yield path, " ".join(str(field.get("description", "")).split())
+        named = sections[inner.rsplit("/", 1)[1]] if inner else {}
+        # What has a name and no properties is an enumeration.
+        if "properties" in named:
+            yield from _keys(named, sections, path + ("[]." if "items" in field else "."))
         else:
-            yield from _keys(sections[inner.rsplit("/", 1)[1]], sections, path + ("[]." if "items" in field else "."))
+            yield path, " ".join(str(field.get("description", "")).split())
 
 
 PAGES = {

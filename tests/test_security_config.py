@@ -18,7 +18,7 @@ def problems(sidecar: dict[str, Any], tmp_path: Path) -> tuple[str, ...]:
     path = tmp_path / "wfperf.yaml"
     path.write_text(yaml.safe_dump({"sidecar": sidecar}))
     try:
-        load(path, {})
+        load(path, {}).sidecar.refuse_exposure()
     except ConfigError as error:
         return error.problems
     return ()
@@ -44,15 +44,17 @@ def test_knows_what_only_this_machine_reaches(address: str, expected: bool) -> N
 def test_refuses_to_be_open_to_the_network_unless_told_so(tmp_path: Path) -> None:
     everywhere = {"grpc": "0.0.0.0:4317", "http": "[::]:4318", "page": "10.1.2.3:4319"}
 
-    [problem] = problems({"listen": everywhere}, tmp_path)
+    found = problems({"listen": everywhere}, tmp_path)
 
-    for part in (
-        "listen.grpc: '0.0.0.0:4317': would be open to everybody in the network; set sidecar.security.otlp.tokens or",
-        "listen.http: '[::]:4318'",
-        "listen.page: '10.1.2.3:4319': would be open to everybody in the network; set sidecar.security.page.tokens or",
-        "sidecar.security.allow_unauthenticated: true",
-    ):
-        assert part in problem
+    assert [each.partition(": would be open to everybody in the network; ")[0] for each in found] == [
+        "sidecar.listen.grpc: '0.0.0.0:4317'",
+        "sidecar.listen.http: '[::]:4318'",
+        "sidecar.listen.page: '10.1.2.3:4319'",
+    ]
+    assert found[2].endswith(
+        "set sidecar.security.page.tokens or sidecar.security.page.tls.client_ca, listen on 127.0.0.1, or set "
+        "sidecar.security.allow_unauthenticated: true"
+    )
     assert problems({"listen": everywhere, "security": {"allow_unauthenticated": True}}, tmp_path) == ()
 
 

@@ -4,8 +4,8 @@ Examples:
   python -m benchmarks.reliability.fuzzing protobuf --seconds 600
   python -m benchmarks.reliability.fuzzing json --replay crash-1234
 
-Targets are what reads bytes of others: protobuf, json, start_events, gzip, files. Each reads them as the sidecar or
-`wfperf analyze` would, spans up to their operations, and compares with another implementation where there is one.
+Targets are what reads bytes of others: protobuf, json, wire, start_events, gzip, files. Each reads them as the sidecar
+or `wfperf analyze` would, spans up to their operations, and compares with another implementation where there is one.
 atheris comes with the `fuzz` extra.
 """
 
@@ -27,7 +27,8 @@ from otel_wfperf.conventions import normalize
 from otel_wfperf.errors import DecodeError, InputError
 from otel_wfperf.log import Signal
 from otel_wfperf.model import Span
-from otel_wfperf.otlp import files, logs, protobuf
+from otel_wfperf.otlp import files, logs, protobuf, traces
+from otel_wfperf.otlp.batch import TraceBatch
 from otel_wfperf.otlp.limits import SpanLimits
 from otel_wfperf.otlp.requests import Checked, check, check_json
 from otel_wfperf.sidecar.receivers.gzip_body import TooLargeError, gunzip
@@ -73,6 +74,20 @@ def start_events(data: bytes) -> None:
         _normalize(logs.decode_open_spans(data, now_ns=1_800_000_000_000_000_000).spans)
 
 
+def wire_reader(data: bytes) -> None:
+    """Decode traces with the reader that is compiled, and compare with the official decoder."""
+    assert _decoded(traces.decode_traces, data) == _decoded(protobuf.decode_traces, data)  # noqa: S101 - what it is for
+
+
+def _decoded(decode: Callable[[bytes], TraceBatch], data: bytes) -> str | None:
+    """Return what came out, as text: a number that is none differs from itself."""
+    try:
+        batch = decode(data)
+    except DecodeError:
+        return None
+    return repr((batch.spans, sorted(batch.rejected.items())))
+
+
 def gzip_body(data: bytes) -> None:
     """Unpack, and compare with the standard library."""
     try:
@@ -91,6 +106,7 @@ def file_of_traces(data: bytes) -> None:
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "protobuf": protobuf_request,
     "json": json_request,
+    "wire": wire_reader,
     "start_events": start_events,
     "gzip": gzip_body,
     "files": file_of_traces,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
-from statistics import fmean
 from typing import Final
 
+from otel_wfperf.analysis.call_counts import CallsChange, calls_changed
 from otel_wfperf.analysis.parts import PartFigures, RunFigures
 from otel_wfperf.analysis.statistics import benjamini_hochberg, dependence_inflation, median
 from otel_wfperf.analysis.two_samples import (
@@ -90,22 +90,6 @@ class PartComparison:
     def is_tested(self) -> bool:
         """Whether there were enough runs of equal input."""
         return min(self.comparable_before, self.comparable_after) >= MIN_RUNS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallsChange:
-    """A tool or model that is called more or less often in a run than before.
-
-    Attributes:
-        kind: tool, llm, retrieval or embedding.
-        before: Calls a run, on average (count).
-        after: The same after.
-    """
-
-    kind: str
-    name: str
-    before: float
-    after: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +214,7 @@ def _workflow(workflow: str, before: Sequence[RunFigures], after: Sequence[RunFi
         only_before=tuple(part for part in early if part not in late),
         only_after=tuple(part for part in late if part not in early),
         small=len(compared) - len(large),
-        calls=_calls_changed(before, after),
+        calls=calls_changed(before, after, level=LEVEL),
     )
 
 
@@ -255,21 +239,6 @@ def _by_part(runs: Iterable[RunFigures], *, by_input: bool) -> dict[Subject, lis
             if not figures.failed:
                 found.setdefault(part, []).append(_Sample(figures, run.input_hash if by_input else None))
     return found
-
-
-def _calls_changed(before: Sequence[RunFigures], after: Sequence[RunFigures]) -> tuple[CallsChange, ...]:
-    """List what is called more or less often in a run, as far as it is no chance."""
-    if not all(run.calls for run in (*before, *after)):
-        return ()
-    callees = sorted({callee for run in (*before, *after) for callee in run.calls})
-    counts = [[[float(run.calls.get(callee, 0)) for run in side] for side in (before, after)] for callee in callees]
-    rejected = benjamini_hochberg([rank_test([(early, late)]).p_two_sided for early, late in counts], level=LEVEL)
-    changed = [
-        CallsChange(kind=kind, name=name, before=fmean(early), after=fmean(late))
-        for (kind, name), (early, late), reject in zip(callees, counts, rejected, strict=True)
-        if reject
-    ]
-    return tuple(sorted(changed, key=lambda each: -abs(each.after - each.before)))
 
 
 def workload_strata(

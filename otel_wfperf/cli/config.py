@@ -46,7 +46,7 @@ Durations are written 500ms, 2s, 10m, 1h, 7d; sizes 64MiB, 10kB."""
 
 
 def _check(path: Path | None) -> str:
-    load(path, os.environ)
+    load(path, os.environ).sidecar.refuse_exposure()
     return f"{path or 'the environment'}: fine\n"
 
 

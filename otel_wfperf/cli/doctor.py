@@ -59,6 +59,7 @@ def examine(config_path: Path | None, environ: Mapping[str, str]) -> Iterator[Ch
     yield from environment.checks(environ)
     try:
         config = load(config_path, environ).sidecar
+        config.refuse_exposure()
     except ConfigError as error:
         for problem in error.problems:
             yield Check("configuration", Health.FAIL, problem, "correct it; wfperf config check shows whether it is")

@@ -58,7 +58,9 @@ Addresses are host:port; others than those of this machine need sidecar.security
         """See Command."""
 
         def read() -> SidecarConfig:
-            return _with_options(load(arguments.config, os.environ).sidecar, arguments)
+            config = _with_options(load(arguments.config, os.environ).sidecar, arguments)
+            config.refuse_exposure()
+            return config
 
         config = read()
         try:

@@ -43,9 +43,9 @@ class RuleConfig(Section):
     severity: Severity = Severity.HIGH
     """How bad it is: critical, high, medium, low or info (default high)."""
     for_s: Duration = 0.0
-    """How long it must be true before it fires."""
+    """How long it must be true before it fires (default 0s)."""
     keep_firing_for_s: Duration = 0.0
-    """How long it must be over before it is resolved, so that what comes and goes is one alert."""
+    """How long it must be over before it is resolved, so that what comes and goes is one alert (default 0s)."""
 
     def terms(self, name: str, advice: str) -> Terms:
         """Return what every rule has."""

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -31,6 +31,10 @@ class RetryConfig(Section):
     set_aside_after_s: PositiveDuration = 300.0
     """A request that fails for this long while the back end takes others becomes a dead letter, because everything
     behind it would have to stay in the log (default 5m)."""
+
+
+# The folder below ``sidecar.data_dir``; in it, a folder for each exporter.
+DEAD_LETTERS: Final = "dead-letters"
 
 
 class DeadLetterConfig(Section):

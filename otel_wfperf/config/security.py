@@ -122,14 +122,14 @@ class SecurityConfig(Section):
         return self
 
     def exposures(self, listen: ListenConfig) -> Iterator[str]:
-        """Say which addresses anybody in the network could use, each with its key below ``sidecar`` and a way out."""
+        """Say which addresses anybody in the network could use, each with its key and a way out."""
         if self.allow_unauthenticated:
             return
         for key, audience in (("grpc", "otlp"), ("http", "otlp"), ("page", "page")):
             address = getattr(listen, key)
             if not is_loopback(address) and not _authenticates(self.otlp if audience == "otlp" else self.page):
                 yield (
-                    f"listen.{key}: {address!r}: would be open to everybody in the network; set "
+                    f"sidecar.listen.{key}: {address!r}: would be open to everybody in the network; set "
                     f"sidecar.security.{audience}.tokens or sidecar.security.{audience}.tls.client_ca, listen on "
                     "127.0.0.1, or set sidecar.security.allow_unauthenticated: true"
                 )

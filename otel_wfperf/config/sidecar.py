@@ -18,6 +18,7 @@ from otel_wfperf.config.retention import RetentionConfig
 from otel_wfperf.config.section import Section
 from otel_wfperf.config.security import SecurityConfig
 from otel_wfperf.config.values import Duration, PositiveDuration, Size, is_own
+from otel_wfperf.errors import ConfigError
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
@@ -93,11 +94,13 @@ class SidecarConfig(Section):
             )
         return self
 
-    @model_validator(mode="after")
-    def _is_not_open_to_the_network(self) -> Self:
+    def refuse_exposure(self) -> None:
+        """Raise ConfigError when anybody in the network could use a port without authentication.
+
+        Not a part of validation: options of the command line may still replace the addresses of the file.
+        """
         if exposures := tuple(self.security.exposures(self.listen)):
-            raise ValueError("; ".join(exposures))
-        return self
+            raise ConfigError(*exposures)
 
 
 class WfperfConfig(Section):

@@ -100,7 +100,7 @@ def build_from(path: Path, marks: Marks, entries: Iterable[Entry]) -> int:
     """
     building = path.with_name(f"{path.name}.building")
     building.unlink(missing_ok=True)
-    marks = marks.copy()
+    marks = marks.with_cursors({})
     with closing(sqlite3.connect(building, isolation_level=None)) as connection:
         for setting in (f"page_size = {PAGE_BYTES}", "journal_mode = OFF", "synchronous = OFF"):
             connection.execute(f"PRAGMA {setting}")

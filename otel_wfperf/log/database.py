@@ -48,7 +48,7 @@ class Found:
 
 
 class Database:
-    """One open log file. Everything but :meth:`read` is called by one thread.
+    """One open log file. Everything but :meth:`read` and :meth:`note` is called by one thread.
 
     Attributes:
         marks: The state as of the last commit; replaced, never changed.
@@ -67,6 +67,7 @@ class Database:
         self._reading = threading.Lock()
         self._connections: list[sqlite3.Connection] = []
         self._repairs = 0
+        self._noted: dict[str, int] = {}
         self.damaged: Counter[str] = Counter()
         self.reusable_bytes = 0
         try:
@@ -114,7 +115,10 @@ class Database:
             self._believe(seen)
 
     def _believe(self, seen: Marks) -> None:
-        """Take marks that are newer than the file, which lost commits without a trace."""
+        """Take marks that are newer than the file: cursors are noted early, or commits are gone without a trace."""
+        if seen.holds_the_records_of(self.marks):
+            self.marks = self.marks.with_cursors(seen.cursors)
+            return
         self.marks = seen
         self.transact([tables.recount])
         self._count("missing", seen.records - self.marks.records)
@@ -149,18 +153,26 @@ class Database:
         Raises:
             sqlite3.Error: Nothing was stored.
         """
-        marks = self.marks.copy()
+        marks = self.marks.with_cursors(self._noted)
         with self._write as connection:
             connection.execute("BEGIN IMMEDIATE")
             answers = [work(connection, marks) for work in works]
             if marks != self.marks or not marks.last_offset:
                 tables.write_marks(connection, marks)
         if marks != self.marks:
-            self._witness.write(marks)
+            self._witness.write(marks.with_cursors(self._noted))
             self.marks = marks
         (free_pages,) = self._write.execute("PRAGMA freelist_count").fetchone()
         self.reusable_bytes = free_pages * PAGE_BYTES
         return answers
+
+    def note(self, consumer: str, offset: int) -> None:
+        """Remember how far a consumer is; from any thread.
+
+        It is in the witness at once, where it survives the death of the process, and in the next commit.
+        """
+        self._noted[consumer] = offset
+        self._witness.write(self.marks.with_cursors(self._noted))
 
     def read(self, after: int, *, limit: int, max_bytes: int) -> Found:
         """Return the records after an offset; from any thread.
@@ -210,7 +222,7 @@ class Database:
         if repairs != self._repairs:
             return
         with self._reading:
-            self._rebuild(self.marks)
+            self._rebuild(self.marks.with_cursors(self._noted))
             self._connect()
             self._repairs += 1
 
@@ -234,6 +246,9 @@ class Database:
     def close(self) -> None:
         """Close; a read that is under way ends first."""
         with self._reading:
+            if self._connections and self._noted:
+                with suppress(sqlite3.Error):
+                    self.transact([])
             self._disconnect()
             self._witness.close()
 

@@ -109,7 +109,10 @@ class Log(Protocol):
         """Return how far a consumer has committed; 0 when it never has."""
 
     async def commit(self, consumer: str, offset: int) -> None:
-        """Record that a consumer is done with everything up to an offset."""
+        """Record that a consumer is done with everything up to an offset.
+
+        A killed process remembers it; a machine that dies, what was recorded until about a second before.
+        """
 
     async def trim(self) -> Expired:
         """Delete what every consumer has passed and what is too old."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Self
 
@@ -44,13 +44,17 @@ class Marks:
         """Tell whether another one of the same log is from an earlier commit."""
         return self.log_id == other.log_id and self._progress > other._progress
 
+    def holds_the_records_of(self, other: Marks) -> bool:
+        """Tell whether nothing was appended or trimmed between the two."""
+        return self._progress[:2] == other._progress[:2] and self.log_id == other.log_id
+
     @property
     def _progress(self) -> tuple[int, int, int]:
         return self.last_offset, self.trimmed_offset, sum(self.cursors.values())
 
-    def copy(self) -> Marks:
-        """Return another one to change."""
-        return replace(self, cursors=dict(self.cursors))
+    def with_cursors(self, cursors: Mapping[str, int]) -> Marks:
+        """Return another one, to be changed, in which these consumers are further."""
+        return replace(self, cursors={**self.cursors, **cursors})
 
     def keep_cursors(self, consumers: Iterable[str]) -> None:
         """Forget the cursors of others; new consumers start at the beginning."""

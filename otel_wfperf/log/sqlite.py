@@ -81,6 +81,7 @@ class SqliteLog:
         except BaseException:
             self._lock.close()
             raise
+        self._cursors: dict[str, int] = {}
         self._refused: Counter[str] = Counter()
         self._next_warning_s = 0.0
         self._closed = False
@@ -203,12 +204,15 @@ class SqliteLog:
         return self._marks.cursors.get(consumer, 0)
 
     async def commit(self, consumer: str, offset: int) -> None:
-        """Record that a consumer is done with everything up to an offset."""
+        """Record that a consumer is done with everything up to an offset.
 
-        def commit(_: sqlite3.Connection, marks: Marks) -> None:
-            marks.cursors[consumer] = offset
-
-        await self._do(commit)
+        A killed process remembers it; a machine that dies, what was recorded until about a second before.
+        """
+        if self._closed:
+            raise LogFullError(_RETRY_AFTER_S, _WHY["closed"])
+        self._cursors[consumer] = offset
+        self._committed(self._marks)
+        self._database.note(consumer, offset)
 
     async def trim(self) -> Expired:
         """Delete what every consumer has passed and what is too old."""
@@ -239,7 +243,7 @@ class SqliteLog:
         return answer
 
     def _committed(self, marks: Marks) -> None:
-        self._marks = marks
+        self._marks = marks.with_cursors(self._cursors)
         self._appended.set()
         self._appended = asyncio.Event()
 

@@ -164,10 +164,11 @@ def _removed(connection: sqlite3.Connection, marks: Marks, count: int, freed_byt
 def recount(connection: sqlite3.Connection, marks: Marks) -> None:
     """Set the marks by what is in the table, and delete there what they say is trimmed."""
     connection.execute("DELETE FROM entries WHERE offset <= ?", (marks.trimmed_offset,))
-    rows = connection.execute("SELECT offset, length(data) FROM entries").fetchall()
-    marks.records = len(rows)
-    marks.size_bytes = sum(size_bytes(length or 0) for _, length in rows)
-    marks.last_offset = max([marks.last_offset, *(offset for offset, _ in rows)])
+    marks.records = marks.size_bytes = 0
+    for offset, length in connection.execute("SELECT offset, length(data) FROM entries"):
+        marks.records += 1
+        marks.size_bytes += size_bytes(length or 0)
+        marks.last_offset = max(marks.last_offset, offset)
     _removed(connection, marks, 0, 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -13,20 +14,21 @@ _CHECKSUM_DIGITS: Final = 8
 
 
 class Witness:
-    """Keeps the marks of the last commit in a small file, rewritten in place and never forced to the disk.
+    """Keeps the marks of the last commit, with newer cursors, in a small file; it is never forced to the disk.
 
     A write-ahead log that is cut short looks like one that ended there; so does a file cut to nothing.
     """
 
     def __init__(self, path: Path) -> None:
         """Open or create the file."""
+        self._writing = threading.Lock()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
 
     def write(self, marks: Marks) -> None:
         """Note what has been committed; what cannot be written is only not noticed later."""
         checksum, data = marks.encode()
         line = b"%0*x%s\n" % (_CHECKSUM_DIGITS, checksum, data)
-        with suppress(OSError):
+        with self._writing, suppress(OSError):
             os.lseek(self._file, 0, os.SEEK_SET)
             os.write(self._file, line)
 

@@ -110,16 +110,14 @@ class Analyzer:
             except Exception as error:  # noqa: BLE001 - a fault of ours must not stop what comes after it
                 self._lost("assembly_failed", len(operations), error)
 
-    def due(self, *, now_ns: int, is_behind: bool = False) -> tuple[Finished, ...]:
+    def due(self, *, now_ns: int) -> tuple[Finished, ...]:
         """Return what is complete now.
 
-        Args:
-            now_ns: The present (nanoseconds since the Unix epoch).
-            is_behind: More is waiting than there is time for: of each workflow only some of the executions are compared,
-                evenly chosen; ``not_compared`` counts the others, which are without findings.
+        Of each workflow no more executions are compared than can be at once, evenly chosen: detectors then take a share
+        of the time that does not grow with what comes. ``not_compared`` counts the others, which have no findings.
         """
         try:
-            return self._finish(self._assembler.due(now_ns=now_ns), is_behind=is_behind)
+            return self._finish(self._assembler.due(now_ns=now_ns), compare_all=False)
         except Exception as error:  # noqa: BLE001 - as above
             self._lost("assembly_failed", 1, error)
             return ()
@@ -157,9 +155,9 @@ class Analyzer:
         counts = self._live.counts(open_traces, now_ns=now_ns)
         return self._live.executions(open_traces, limit=limit, now_ns=now_ns), counts
 
-    def running(self) -> tuple[Running, ...]:
-        """Return what runs now, as far as alerts need it."""
-        return running(self._live.starts(), self._assembler.open())
+    def running(self, open_traces: Sequence[OpenTrace] | None = None) -> tuple[Running, ...]:
+        """Return what runs, as far as alerts need it; without open traces of earlier as it is now, which costs more."""
+        return running(self._live.starts(), self._assembler.open() if open_traces is None else open_traces)
 
     def live_counts(self, open_traces: Sequence[OpenTrace], *, now_ns: int) -> LiveCounts:
         """Count what runs and what has stalled."""
@@ -227,14 +225,14 @@ class Analyzer:
             self._lost("convention_failed", 1, error)
             return None
 
-    def _finish(self, executions: Sequence[Execution], *, is_behind: bool = False) -> tuple[Finished, ...]:
+    def _finish(self, executions: Sequence[Execution], *, compare_all: bool = True) -> tuple[Finished, ...]:
         findings: dict[str, list[Finding]] = defaultdict(list)
         by_workflow: dict[str, list[Execution]] = defaultdict(list)
         for execution in executions:
             by_workflow[execution.workflow].append(execution)
         for new in by_workflow.values():
             parts = [*_parts(new)]
-            if is_behind and len(parts) > 1:
+            if len(parts) > 1 and not compare_all:
                 # Every nth, so that each part of the time since the last look has its share.
                 parts = [*_parts(new[:: len(parts)])][:1]
                 self._counted["not_compared"] += len(new) - len(parts[0])

@@ -36,9 +36,6 @@ _TICK_S: Final = 0.25
 # a fifth of the time. What became complete meanwhile is compared at once, which costs little more than comparing one.
 _REST: Final = 4
 _MAX_REST_NS: Final = 1_000_000_000
-# Chosen: that much is read at 10,000 spans/s between two looks; more waits only where analysis is slower than what
-# comes, and then it is better to compare some of the executions than to fall behind until the log is full.
-_BEHIND_RECORDS: Final = 100
 # Chosen: often enough for metrics that are scraped every few seconds.
 _COUNT_NS: Final = 1_000_000_000
 # Chosen: half of the log may be held back by open traces; past it a restart would find them incomplete, which is
@@ -188,9 +185,10 @@ class Pipeline:
         executions, self.live_counts = await self._in_thread(lambda: self._analyzer.live(limit=limit, now_ns=now_ns))
         return executions
 
-    async def running(self) -> tuple[Running, ...]:
-        """Return what runs now, as far as alerts need it."""
-        return await self._in_thread(self._analyzer.running)
+    async def running(self, *, exact: bool) -> tuple[Running, ...]:
+        """Return what runs, as far as alerts need it: exactly now, or with open traces as of the last tick."""
+        open_traces = None if exact else self.open
+        return await self._in_thread(lambda: self._analyzer.running(open_traces))
 
     async def find(self, trace_id: str) -> tuple[Execution, tuple[Finding, ...]] | None:
         """Return a recent execution and its findings; None when it is not in memory any more."""
@@ -218,8 +216,7 @@ class Pipeline:
 
     async def _tick(self) -> None:
         now_ns = self._clock_ns()
-        is_behind = self._log.end - self.position > _BEHIND_RECORDS
-        await self._settle(await self._in_thread(lambda: self._analyzer.due(now_ns=now_ns, is_behind=is_behind)))
+        await self._settle(await self._in_thread(lambda: self._analyzer.due(now_ns=now_ns)))
         await self._count_live(now_ns)
         done_ns = self._clock_ns()
         self._next_tick_ns = max(now_ns + int(_TICK_S * 1e9), done_ns + min(_MAX_REST_NS, _REST * (done_ns - now_ns)))

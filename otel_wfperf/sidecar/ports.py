@@ -11,7 +11,6 @@ from functools import partial
 from starlette.types import ASGIApp
 
 from otel_wfperf.config import SidecarConfig, TlsConfig, is_loopback
-from otel_wfperf.errors import ConfigError
 from otel_wfperf.log import Log
 from otel_wfperf.sidecar.http_server import HttpServer
 from otel_wfperf.sidecar.metrics import Metrics
@@ -51,8 +50,7 @@ class Ports:
             metrics: Counters.
             page: The application of the page port, guarded already.
         """
-        if exposures := tuple(config.security.exposures(config.listen)):
-            raise ConfigError(*(f"sidecar.{each}" for each in exposures))
+        config.refuse_exposure()
         _warn_of_readable_tokens(config)
         self._config = config
         self._metrics = metrics

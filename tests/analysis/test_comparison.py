@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 import pytest
 
-from otel_wfperf.analysis.comparison import MIN_RUNS, CallsChange, PartComparison, Verdict, compare
+from otel_wfperf.analysis.call_counts import CallsChange
+from otel_wfperf.analysis.comparison import MIN_RUNS, PartComparison, Verdict, compare
 from otel_wfperf.analysis.parts import PartFigures, RunFigures
 from otel_wfperf.model import Subject, SubjectKind
 

@@ -104,6 +104,30 @@ def test_exporters_are_tried_in_their_own_protocol(tmp_path: Path) -> None:
     assert "sidecar.exporters" in found[3].next_step
 
 
+def test_points_to_what_a_back_end_refused_for_ever(tmp_path: Path) -> None:
+    letters = tmp_path / "dead-letters" / "jaeger"
+    letters.mkdir(parents=True)
+    (letters / "1764012345678-traces.jsonl").write_text("{}\n")
+    config = SidecarConfig(data_dir=tmp_path, exporters=(back_end("jaeger", "http://127.0.0.1:1"),))
+
+    _, found = exporters.checks(config)
+
+    assert (found.subject, found.health) == ("dead letters of jaeger", Health.WARN)
+    assert found.detail == f"1 files with 3 bytes in {letters} that the back end refused for ever"
+    assert "head -c 300" in found.next_step
+
+
+def test_certificates_that_cannot_be_used_are_a_problem_of_the_exporter(tmp_path: Path, taken: int) -> None:
+    settings = {"name": "b", "endpoint": f"https://127.0.0.1:{taken}", "tls": {"ca": str(tmp_path / "gone.pem")}}
+    config = SidecarConfig(data_dir=tmp_path, exporters=(ExporterConfig.model_validate(settings),))
+
+    [found] = exporters.checks(config)
+
+    assert found.health is Health.FAIL
+    assert "tls.ca" in found.detail
+    assert "cannot be read" in found.detail
+
+
 @pytest.mark.parametrize("url", ["", "localhost", "http://", "ftp://localhost", "http://[::1", "http://h:99999"])
 def test_what_is_no_url_is_said_so(url: str) -> None:
     assert "is not a URL" in answers(url)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from pydantic import BaseModel
 
 from otel_wfperf import semconv
@@ -228,3 +229,36 @@ def test_a_class_of_text_of_the_users_own_counts_as_text() -> None:
     payload = read([Loud("hello")])
     assert payload.texts == ["hello"]
     assert type(payload.texts[0]) is str
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state.copy(),
+        lambda state: state["documents"].append("a third document"),
+        lambda state: state["documents"].__setitem__(0, "something else"),
+        lambda state: state.update(question="why?"),
+        lambda state: state.update(question=["why", "not?"]),
+        lambda state: state.update(more="text"),
+        lambda state: state.pop("question"),
+        lambda state: state.update(question=Hostile()),
+        lambda state: state.update(documents=["x" * MAX_CHARS, "y"]),
+    ],
+)
+def test_the_state_of_the_next_node_is_described_as_if_it_was_the_first(
+    change: Callable[[dict[str, Any]], Any],
+) -> None:
+    state: dict[str, Any] = {"question": "what is in the report?", "documents": ["one document", "another document"]}
+    reader = ContentReader()
+    described(reader, state)
+    change(state)
+
+    assert described(reader, state) == described(ContentReader(), state)
+    assert described(reader, state) == described(ContentReader(), state), "the one after that, too"
+
+
+def described(reader: ContentReader, state: object) -> dict[str, Any]:
+    span = TracerProvider().get_tracer("test").start_span("phase")
+    reader.describe_input(span, state, hashed=False)
+    assert isinstance(span, ReadableSpan)
+    return dict(span.attributes or {})

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -80,11 +81,12 @@ async def test_a_disk_that_can_not_be_written_is_used_again_once_it_can(
     async with opened(tmp_path) as log:
         await log.append(Signal.TRACES, bytes(10_000), items=1)
         with files_cannot_grow_beyond(0):
-            for work in (log.append(Signal.TRACES, b"x", items=1), log.commit("reader", 1)):
-                with pytest.raises(LogFullError):
-                    await work
+            with pytest.raises(LogFullError):
+                await log.append(Signal.TRACES, b"x", items=1)
+            await log.commit("reader", 1)
+            with pytest.raises(LogFullError):
+                await log.trim()
             assert len(await log.read(0)) == 1
-        await log.commit("reader", 1)
         await log.trim()
         assert await log.append(Signal.TRACES, b"more", items=1) == 2
         assert [record.offset for record in await log.read(0)] == [2]
@@ -116,3 +118,16 @@ async def test_says_how_it_is(tmp_path: Path) -> None:
     assert (log.status.records, log.status.oldest_age_s) == (2, 2.0)
     assert log.status.lag_records == {"fast": 0, "slow": 2}
     await log.close()
+
+
+async def test_a_killed_process_remembers_cursors_that_no_commit_has_stored(tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    async with opened(tmp_path) as log:
+        for _ in range(3):
+            await log.append(Signal.TRACES, b"data", items=1)
+        await log.commit("reader", 2)
+        shutil.copytree(tmp_path, killed, ignore=shutil.ignore_patterns("killed", "*.lock", "*-shm"))
+
+    async with opened(killed) as log:
+        assert await log.cursor("reader") == 2
+        assert (log.status.records, log.status.damaged_records) == (3, {})

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
+from otel_wfperf.sidecar.embedded import embedded
 from otel_wfperf.sidecar.guard import Guard
 from tests.sidecar.running import configured
 
@@ -139,3 +140,22 @@ async def test_other_web_sites_give_no_orders(
 
     assert (await guarded.ask("/api/v1/silences", method=method, **headers)).status_code == status
     assert guarded.refused == ({"cross_site": 1} if status == 403 else {})
+
+
+def test_a_sidecar_guards_its_port_and_counts_what_it_refuses(tmp_path: Path) -> None:
+    security = {"page": {"tokens": [PAGE]}, "metrics": {"tokens": [METRICS]}}
+    with (
+        embedded(configured(tmp_path, security=security)) as sidecar,
+        httpx.Client(base_url=sidecar.endpoints.page, trust_env=False) as client,
+    ):
+        page, metrics = ({"authorization": f"Bearer {token}"} for token in (PAGE, METRICS))
+
+        refused = client.get("/")
+        assert (refused.status_code, refused.headers["x-content-type-options"]) == (401, "nosniff")
+        assert client.get("/", headers=page | {"host": "evil.example"}).status_code == 403
+        assert client.get("/metrics", headers=page).status_code == 401
+        assert [client.get(path, headers=page).status_code for path in ("/", "/api/v1/live")] == [200, 200]
+        assert [client.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
+        counted = client.get("/metrics", headers=metrics).text
+        assert 'wfperf_page_refused_requests_total{reason="unauthenticated"} 2.0' in counted
+        assert 'wfperf_page_refused_requests_total{reason="host"} 1.0' in counted

@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 from otel_wfperf.cli.checks.check import Check, Health
 from otel_wfperf.cli.checks.connection import TIMEOUT_S, answers
 from otel_wfperf.config import ExporterConfig, SidecarConfig
+from otel_wfperf.config.exporters import DEAD_LETTERS
+from otel_wfperf.errors import ConfigError
 
 
 def checks(config: SidecarConfig) -> Iterator[Check]:
@@ -17,6 +20,20 @@ def checks(config: SidecarConfig) -> Iterator[Check]:
             Health.FAIL if problem else Health.OK,
             f"{exporter.endpoint} {problem or 'takes ' + ', '.join(exporter.signals)} over {exporter.protocol}",
             "start it, or correct endpoint, protocol and signals in sidecar.exporters" if problem else "",
+        )
+        yield from _dead_letters(config.data_dir / DEAD_LETTERS / exporter.name)
+
+
+def _dead_letters(folder: Path) -> Iterator[Check]:
+    """Point to what a back end never took."""
+    files = sorted(folder.glob("*.jsonl"))
+    if files:
+        size_bytes = sum(file.stat().st_size for file in files)
+        yield Check(
+            f"dead letters of {folder.name}",
+            Health.WARN,
+            f"{len(files)} files with {size_bytes} bytes in {folder} that the back end refused for ever",
+            f"read why: head -c 300 {files[-1]}; send the lines to /v1/SIGNAL as application/json, then delete it",
         )
 
 
@@ -37,9 +54,13 @@ def _refusal(config: ExporterConfig) -> str:
         finally:
             await exporter.close()
 
+    try:
+        outcomes = asyncio.run(attempt())
+    except ConfigError as error:
+        return str(error)
     refused = {
-        signal: outcome.reason
-        for signal, outcome in asyncio.run(attempt()).items()
+        signal: f"{outcome.reason} {outcome.detail}".strip()
+        for signal, outcome in outcomes.items()
         if not isinstance(outcome, Accepted)
     }
     reasons = ", ".join(f"{signal}: {reason}" for signal, reason in refused.items())

@@ -39,6 +39,7 @@ from otel_wfperf.sidecar.clock import steady_clock
 from otel_wfperf.store import Ending
 
 _LOGGER = logging.getLogger(__name__)
+_NEVER_NS: Final = 2**63
 _COUNTED: Final = (AlertState.PENDING.value, AlertState.FIRING.value, "silenced")
 # Chosen: those who look at a silence that is over find it for a day.
 _KEEP_SILENCES_NS: Final = 86_400_000_000_000
@@ -55,6 +56,13 @@ class AlertCounts(Counts, Protocol):
 
     def dropped(self, reason: str, items: int) -> None:
         """Count what was not looked at."""
+
+
+class AskWhatRuns(Protocol):
+    """Asks what runs."""
+
+    def __call__(self, *, exact: bool) -> Awaitable[Sequence[Running]]:
+        """Return it as it is now, or as it was a moment ago, which is cheaper."""
 
 
 class Alerting:
@@ -93,6 +101,7 @@ class Alerting:
         self._deliveries: tuple[Delivery, ...] = ()
         self._measured: deque[Level] = deque(maxlen=_MAX_MEASURED)
         self._next_look_ns: dict[str, int] = {}
+        self._due_ns: dict[str, int] = {}
         self._refused = 0
         self._faulty: set[str] = set()
         self._unsaved = False
@@ -129,11 +138,11 @@ class Alerting:
             for notifier in notifiers(self._config.notifiers)
         )
 
-    async def run(self, running: Callable[[], Awaitable[Sequence[Running]]]) -> None:
+    async def run(self, running: AskWhatRuns) -> None:
         """Look until cancelled.
 
         Args:
-            running: Asks what runs now.
+            running: Asks what runs; it costs more to know exactly, which matters when a deadline has passed.
         """
         if not self._rules:
             return
@@ -141,7 +150,7 @@ class Alerting:
             for delivery in self._deliveries:
                 sending.create_task(delivery.run(), name=f"wfperf notifier {delivery.name}")
             while True:
-                await self.look(await running())
+                await self.look(await running(exact=self._clock_ns() >= min(self._due_ns.values(), default=0)))
                 await self._until_next()
 
     async def stop(self, timeout_s: float) -> None:
@@ -282,17 +291,18 @@ class Alerting:
 
     def _apply(self, rule: Rule, now_ns: int) -> None:
         """Let a rule look, and note when it has to look again."""
-        name, next_ns = rule.terms.name, now_ns + rule.every_ns
+        name, due_ns = rule.terms.name, None
         try:
             self._book.apply(rule, self._facts, now_ns=now_ns)
-            next_ns = min(next_ns, rule.due_ns(self._facts, now_ns=now_ns) or next_ns)
+            due_ns = rule.due_ns(self._facts, now_ns=now_ns)
         except Exception:
             # A fault of ours in one rule must not silence the others.
             if name not in self._faulty:
                 _LOGGER.exception("alerts: rule %s failed; further failures are only counted", name)
             self._faulty.add(name)
             self._counts.dropped("rule_failed", 1)
-        self._next_look_ns[name] = next_ns
+        self._due_ns[name] = due_ns or _NEVER_NS
+        self._next_look_ns[name] = min(now_ns + rule.every_ns, self._due_ns[name])
 
     def _states(self) -> dict[str, AlertState]:
         return {each.fingerprint: each.state for each in self._book.all()}

@@ -11,17 +11,15 @@ from functools import partial
 from pathlib import Path
 
 from otel_wfperf.config import ExporterConfig
+from otel_wfperf.config.exporters import DEAD_LETTERS
 from otel_wfperf.log import Log
 from otel_wfperf.sidecar.decisions import Decisions
 from otel_wfperf.sidecar.exporters.aside import Aside
 from otel_wfperf.sidecar.exporters.chosen import Chosen
 from otel_wfperf.sidecar.exporters.dead_letters import DeadLetters
 from otel_wfperf.sidecar.exporters.forwarder import Forwarder
-from otel_wfperf.sidecar.exporters.source import Everything, Source
 from otel_wfperf.sidecar.exporters.transport import connect
 from otel_wfperf.sidecar.metrics import Metrics
-
-FOLDER = "dead-letters"
 
 
 class Exporting:
@@ -47,31 +45,32 @@ class Exporting:
             data_dir: Folder for dead letters.
             max_age_s: Age at which a record is given up (seconds).
         """
+        self._log = log
+        self._decisions = decisions
         self._metrics = metrics
+        self._folder = data_dir / DEAD_LETTERS
+        self._max_age_s = max_age_s
         self._opened = AsyncExitStack()
-        self._forwarders: list[Forwarder] = []
-        for config in configs:
-            exporter = connect(config)
-            self._opened.push_async_callback(exporter.close)
-            letters = DeadLetters(
-                data_dir / FOLDER / config.name,
-                max_size_bytes=config.dead_letter.max_size_bytes,
-                clock_ns=time.time_ns,
-            )
-            source: Source = Everything(log) if config.forward == "all" else Chosen(config, log, decisions, metrics)
-            self._forwarders.append(
-                Forwarder(
-                    config,
-                    exporter,
-                    log,
-                    metrics=metrics,
-                    aside=Aside(config.name, letters, metrics),
-                    max_age_s=max_age_s,
-                    random=random.random,
-                    source=source,
-                )
-            )
+        self._forwarders = [self._forwarder(config) for config in configs]
         self._register_gauges()
+
+    def _forwarder(self, config: ExporterConfig) -> Forwarder:
+        exporter = connect(config)
+        self._opened.push_async_callback(exporter.close)
+        letters = DeadLetters(
+            self._folder / config.name, max_size_bytes=config.dead_letter.max_size_bytes, clock_ns=time.time_ns
+        )
+        chosen = Chosen(config, self._log, self._decisions, self._metrics) if config.forward != "all" else None
+        return Forwarder(
+            config,
+            exporter,
+            self._log,
+            metrics=self._metrics,
+            aside=Aside(config.name, letters, self._metrics),
+            max_age_s=self._max_age_s,
+            random=random.random,
+            source=chosen,
+        )
 
     def work(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """Return what must run, by a name for people; it ends when it is cancelled."""

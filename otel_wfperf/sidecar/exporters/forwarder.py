@@ -65,20 +65,17 @@ class Forwarder:
         """
         self._config = config
         self._exporter = exporter
-        self._log = log
+        self._log, self._source = log, source or Everything(log)
         self._metrics = metrics
         self._aside = aside
         self._max_age_ns = int(max_age_s * 1e9)
         self._random = random
-        self._source = source or Everything(log)
         self._clock_ns = clock_ns
-        self.circuit = Circuit(config, random=random)
-        self._gate = Gate(self.circuit, config.concurrency)
+        self._gate = Gate(Circuit(config, random=random), config.concurrency)
         self._progress = Progress(0)
         self._held: dict[asyncio.Task[None], int] = {}
         self._changed = asyncio.Event()
-        self._taken = 0
-        self._faulty = False
+        self._taken, self._faulty = 0, False
         self._trouble = Trouble(config)
 
     @property
@@ -90,6 +87,11 @@ class Forwarder:
     def consumer(self) -> str:
         """Name of the cursor."""
         return consumer(self._config.name)
+
+    @property
+    def circuit(self) -> Circuit:
+        """Whether the back end takes anything."""
+        return self._gate.circuit
 
     @property
     def pending_records(self) -> int:

@@ -205,8 +205,10 @@ async def test_a_notifier_that_never_answers_holds_up_nobody(tmp_path: Path) -> 
             {"name": "hook", "url": hook.url},
         ]
         async with world(tmp_path, notifiers={"webhooks": webhooks}) as here:
+            asked: list[bool] = []
 
-            async def running() -> tuple[Running, ...]:
+            async def running(*, exact: bool) -> tuple[Running, ...]:
+                asked.append(exact)
                 return (run(start_ns=START_NS - 3600 * SECOND_NS),)
 
             async def told() -> bool:
@@ -218,6 +220,7 @@ async def test_a_notifier_that_never_answers_holds_up_nobody(tmp_path: Path) -> 
             await asyncio.gather(task, return_exceptions=True)
 
     silent.close()
+    assert asked[0], "before the first look nothing is known"
     assert hook.told == [("firing", "execution_time")]
     told_of = load(tmp_path / "alerts.json").told
     assert (len(told_of["hook"]), len(told_of["silent"])) == (1, 0)
@@ -226,8 +229,8 @@ async def test_a_notifier_that_never_answers_holds_up_nobody(tmp_path: Path) -> 
 async def test_watches_nothing_when_told_so(tmp_path: Path) -> None:
     async with world(tmp_path, enabled=False) as here:
 
-        async def nothing() -> tuple[Running, ...]:
-            return ()
+        async def nothing(*, exact: bool) -> tuple[Running, ...]:
+            raise AssertionError(exact)
 
         await here.alerting.run(nothing)
         here.alerting.measured([gauge(1.0)], now_ns=0)

@@ -42,10 +42,11 @@ class World:
         self.delivery.update(alerts, {each.fingerprint for each in silenced}, now_ns=self.now_ns)
 
     async def told(self, *expected: tuple[str, str]) -> None:
-        """Wait until these were told, and nothing else."""
+        """Wait until these were told, and the answers are here; nothing else was."""
 
         async def all_told() -> bool:
-            return len(self.hook.told) >= len(expected)
+            answered = self.counted.notified_by.get(("hook", "sent"), 0)
+            return len(self.hook.told) >= len(expected) and answered == len(self.hook.bodies)
 
         await eventually_async(all_told)
         assert self.hook.told == list(expected)
