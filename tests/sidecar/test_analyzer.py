@@ -162,6 +162,27 @@ def open_spans(analyzer: Analyzer) -> list[str]:
     return [span.span_id.lstrip("0") for one in executions for span in one.running if span.operation is not None]
 
 
+def test_of_very_many_that_are_complete_at_once_it_compares_some_and_counts_the_others() -> None:
+    analyzer = Analyzer(Assembler(), window=20)
+    for number in range(1, 251):
+        analyzer.add([record(number, repeated_calls(number, calls=3))], now_ns=0)
+
+    finished = analyzer.due(now_ns=QUIET_NS)
+
+    compared = [one for one in finished if one.findings]
+    assert (len(finished), len(compared), analyzer.dropped["not_compared"]) == (250, 84, 166)
+    assert sum(int(one.execution.trace_id, 16) <= 125 for one in compared) == 42
+
+
+def test_at_the_end_it_compares_all() -> None:
+    analyzer = Analyzer(Assembler(), window=20)
+    for number in range(1, 251):
+        analyzer.add([record(number, repeated_calls(number, calls=3))], now_ns=0)
+
+    assert all(one.findings for one in analyzer.flush())
+    assert "not_compared" not in analyzer.dropped
+
+
 def test_start_events_are_for_looking_at_only() -> None:
     analyzer = Analyzer(Assembler(), window=20)
     analyzer.add([record(1, start_events(1, 2, 9), signal=Signal.LOGS)], now_ns=0)
