@@ -2,9 +2,9 @@
 
     HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 python -m pip wheel --no-deps .
 
-Needs a C compiler. The same files run interpreted where nothing is compiled; ``wfperf doctor`` tells which it is. Done
-in a copy, so that a source tree never has compiled modules beside sources that are newer; hatch-mypyc 0.16 builds in
-place and moves pyproject.toml meanwhile.
+Needs a C compiler and a minute, less with WFPERF_OPTIMISATION=0. The same files run interpreted where nothing is
+compiled; ``wfperf doctor`` tells which it is. Done in a copy, so that a source tree never has compiled modules beside
+sources that are newer; hatch-mypyc 0.16 builds in place and moves pyproject.toml meanwhile.
 """
 
 import shutil
@@ -22,12 +22,13 @@ MODULES = ("otlp/wire.py", "otlp/traces.py", "conventions/*.py", "assembly/*.py"
 LEFT_OUT = ("__init__.py", "clock_skew.py", "same_end.py")
 # Types are checked by `make check`; here what the package imports need not be installed.
 PROGRAM = """
-import sys
+import os, sys
 from mypyc.build import mypycify
 from setuptools import setup
 
 flags = ["--config-file=", "--follow-imports=silent", "--ignore-missing-imports"]
-modules = mypycify([*flags, *sys.argv[1:]], opt_level="2", debug_level="0", group_name="otel_wfperf")
+level = os.environ.get("WFPERF_OPTIMISATION", "2")
+modules = mypycify([*flags, *sys.argv[1:]], opt_level=level, debug_level="0", group_name="otel_wfperf")
 setup(name="otel-wfperf", ext_modules=modules, script_args=["build_ext", "--inplace"])
 """
 

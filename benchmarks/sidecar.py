@@ -249,10 +249,17 @@ def main() -> None:
                 print(f"round {number + 1}: {program.name}: {result}", file=sys.stderr, flush=True)
         results = {program.name: program.figures for program in running}
     found = list(curves(options.compiled, options.curve_spans)) if options.curve_spans else []
-    text = page(results, found, "python -m benchmarks.sidecar " + " ".join(sys.argv[1:]))
+    text = page(results, found, _command(options))
     print(text)
     if options.write:
         options.write.write_text(text, encoding="utf-8")
+
+
+def _command(options: argparse.Namespace) -> str:
+    """Write the command without the paths of this machine."""
+    compiled = " --compiled FOLDER" if options.compiled else ""
+    numbers = f"--rounds {options.rounds} --spans {options.spans} --curve-spans {options.curve_spans}"
+    return f"python -m benchmarks.sidecar {numbers}{compiled} --write docs/sidecar-cost.md"
 
 
 def _collector() -> Path | None:

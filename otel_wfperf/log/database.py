@@ -111,17 +111,21 @@ class Database:
             raise sqlite3.DatabaseError("the marks are damaged")
         self.marks = marks or Marks()
         seen = self._witness.read()
-        if seen is not None and (marks is None or seen.is_newer_than(marks)):
+        if seen is not None and (marks is None or seen.log_id == marks.log_id):
             self._believe(seen)
 
     def _believe(self, seen: Marks) -> None:
-        """Take marks that are newer than the file: cursors are noted early, or commits are gone without a trace."""
-        if seen.holds_the_records_of(self.marks):
-            self.marks = self.marks.with_cursors(seen.cursors)
-            return
-        self.marks = seen
-        self.transact([tables.recount])
-        self._count("missing", seen.records - self.marks.records)
+        """Take what only the witness knows: cursors, which it has first, and commits that are gone without a trace.
+
+        A process that was killed while it forced a commit to the disk leaves a file with newer records and a witness
+        with newer cursors.
+        """
+        cursors = {name: max(offset, self.marks.cursors.get(name, 0)) for name, offset in seen.cursors.items()}
+        if seen.knows_more_records_than(self.marks):
+            self.marks = seen
+            self.transact([tables.recount])
+            self._count("missing", seen.records - self.marks.records)
+        self.marks = self.marks.with_cursors(cursors)
 
     def _connection(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=30.0)

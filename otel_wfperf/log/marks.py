@@ -44,9 +44,9 @@ class Marks:
         """Tell whether another one of the same log is from an earlier commit."""
         return self.log_id == other.log_id and self._progress > other._progress
 
-    def holds_the_records_of(self, other: Marks) -> bool:
-        """Tell whether nothing was appended or trimmed between the two."""
-        return self._progress[:2] == other._progress[:2] and self.log_id == other.log_id
+    def knows_more_records_than(self, other: Marks) -> bool:
+        """Tell whether records were appended or trimmed since another one, whichever log that is of."""
+        return self._progress[:2] > other._progress[:2]
 
     @property
     def _progress(self) -> tuple[int, int, int]:

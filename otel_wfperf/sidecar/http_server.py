@@ -19,6 +19,15 @@ from otel_wfperf.sidecar.tls import Certificates
 
 # Chosen: as nginx, and longer than the 60 s that Prometheus scrapes at.
 _KEEP_ALIVE_S = 75
+_SETTINGS: Final[dict[str, Any]] = {
+    "lifespan": "off",
+    "ws": "none",
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "timeout_keep_alive": _KEEP_ALIVE_S,
+}
 _FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -54,14 +63,8 @@ class HttpServer:
         config = uvicorn.Config(
             app,
             http=_bounded(AutoHTTPProtocol, max_connections, connection_refused),
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=max(1, round(drain_timeout_s)),
+            **_SETTINGS,
         )
         config.load()
         # uvicorn makes contexts of its own, whose certificates stay what they are.

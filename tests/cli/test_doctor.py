@@ -10,6 +10,7 @@ from otel_wfperf.cli.checks import Check, Health, environment, exporters, framew
 from otel_wfperf.cli.checks.connection import answers
 from otel_wfperf.cli.doctor import as_text, examine
 from otel_wfperf.config import ExporterConfig, ListenConfig, SidecarConfig
+from otel_wfperf.otlp.protobuf import IS_COMPILED
 from otel_wfperf.sidecar.embedded import embedded
 from tests.cli.conftest import Wfperf
 from tests.processes import free_ports
@@ -152,6 +153,8 @@ def test_an_endpoint_of_the_environment_is_tried(taken: int) -> None:
 
 def test_the_development_installation_has_what_it_needs() -> None:
     checks = {check.subject: check for check in software.checks()}
+
+    assert checks["hot path"].detail.startswith("compiled" if IS_COMPILED else "interpreted")
     assert checks["Python"].health is Health.OK
     assert checks["core packages"].health is Health.OK
     assert checks["sidecar extra"].health is Health.OK

@@ -1,12 +1,14 @@
 import asyncio
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from otel_wfperf.errors import LogFullError
-from otel_wfperf.log import Signal, SqliteLog
+from otel_wfperf.log import Signal, SqliteLog, tables
 from tests.log.opening import files_cannot_grow_beyond, opened
 from tests.waiting import eventually_async
 
@@ -131,3 +133,22 @@ async def test_a_killed_process_remembers_cursors_that_no_commit_has_stored(tmp_
     async with opened(killed) as log:
         assert await log.cursor("reader") == 2
         assert (log.status.records, log.status.damaged_records) == (3, {})
+
+
+async def test_a_process_killed_between_a_commit_and_its_note_remembers_newer_cursors(tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    async with opened(tmp_path) as log:
+        await log.append(Signal.TRACES, b"one", items=1)
+        await log.commit("reader", 1)
+        shutil.copy(tmp_path / "log.marks", killed)
+        await log.append(Signal.TRACES, b"two", items=1)
+    shutil.copy(tmp_path / "log.sqlite", killed)
+    with closing(sqlite3.connect(killed / "log.sqlite", isolation_level=None)) as connection:
+        marks, _ = tables.read_marks(connection)
+        assert marks is not None
+        tables.write_marks(connection, marks.with_cursors({"reader": 0}))
+
+    async with opened(killed) as log:
+        assert await log.cursor("reader") == 1
+        assert (log.status.records, log.status.damaged_records) == (2, {})

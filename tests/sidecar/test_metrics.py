@@ -1,4 +1,5 @@
 from otel_wfperf.log import Signal
+from otel_wfperf.otlp.protobuf import IS_COMPILED
 from otel_wfperf.sidecar.metrics import Metrics
 from tests.sidecar.executions import execution, finding
 from tests.sidecar.receiving import samples
@@ -15,6 +16,10 @@ def test_the_number_of_series_is_bounded_and_the_rest_is_counted() -> None:
     assert samples(metrics, "wfperf_label_overflow_total") == {("workflow",): 2920}
     text, _ = metrics.exposition("")
     assert len([line for line in text.decode().splitlines() if not line.startswith("#")]) < 1800
+
+
+def test_tells_whether_the_hot_path_is_compiled() -> None:
+    assert samples(Metrics(), "wfperf_build_info") == {(str(IS_COMPILED).lower(),): 1}
 
 
 def test_counts_executions_and_findings() -> None:

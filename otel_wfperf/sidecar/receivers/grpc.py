@@ -129,6 +129,9 @@ def _export(intake: Intake, signal: Signal) -> Callable[[bytes, Any], Awaitable[
         except LogFullError as error:
             intake.metrics.refused(signal, "grpc", "overload")
             await _unavailable(context, error)
+        finally:
+            # gRPC keeps what aborted a call in a cycle with this frame, and a message may be large.
+            request = b""
         return answer(rejected, json=False)
 
     return export
@@ -136,6 +139,8 @@ def _export(intake: Intake, signal: Signal) -> Callable[[bytes, Any], Awaitable[
 
 async def _unavailable(context: Context, error: LogFullError) -> NoReturn:
     """Refuse for now. Source: OTLP specification, "OTLP/gRPC Throttling"."""
+    # The frames in it hold the message.
+    error.__traceback__ = None
     code: int = grpc.StatusCode.UNAVAILABLE.value[0]
     status = status_body(code, str(error), json=False, retry_after_s=error.retry_after_s)
     details = (("grpc-status-details-bin", status),)
