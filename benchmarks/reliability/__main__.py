@@ -13,8 +13,6 @@ Exit status 1 when a figure is not reached or could not be measured.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import time
 import traceback
@@ -22,21 +20,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from benchmarks.reliability import page
 from benchmarks.reliability.figure import Figure, Outcome
 from benchmarks.reliability.figures import FIGURES
 
 PROGRAM: Final = "python -m benchmarks.reliability"
-_HEAD: Final = """\
-# Reliability
-
-<!-- Made by `{command}`; do not edit. -->
-
-What is promised, and what was measured with real processes on loopback ({machine}). `make reliability` measures all but
-the long figures again, `make reliability-long` those; one alone: `python -m benchmarks.reliability --figure N`.
-
-| figure | what | asked | measured | |
-|---:|---|---|---|---|
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcomes = [(each, _measured(each)) for each in chosen]
     print("\n" + "\n".join(each.line(outcome) for each, outcome in outcomes))
     if options.write:
-        options.write.write_text(_page(outcomes, sys.argv[1:] if arguments is None else arguments), encoding="utf-8")
+        page.write(options.write, FIGURES, outcomes)
     return 0 if all(outcome.reached for _, outcome in outcomes) else 1
 
 
@@ -75,16 +63,6 @@ def _measured(figure: Figure) -> Outcome:
     return outcome
 
 
-def _page(outcomes: Sequence[tuple[Figure, Outcome]], arguments: Sequence[str]) -> str:
-    machine = f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {platform.system()}"
-    head = _HEAD.format(command=" ".join([PROGRAM, *arguments]), machine=machine)
-    rows = (
-        f"| {each.number} | {each.title} | {each.asked} | {outcome.got} | {'' if outcome.reached else 'not reached'} |"
-        for each, outcome in outcomes
-    )
-    return head + "\n".join(rows) + "\n"
-
-
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
@@ -94,7 +72,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--long", action="store_true", help="the figures that take many minutes")
     parser.add_argument("--all", action="store_true", help="all figures")
     parser.add_argument("--list", action="store_true", help="list the figures")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write the page")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the page; other rows stay")
     return parser.parse_args(arguments)
 
 
