@@ -15,9 +15,9 @@ _HEAD: Final = """\
 
 <!-- Made by `python -m benchmarks.reliability --write docs/reliability.md`; do not edit. -->
 
-What is promised, and what was measured with real processes on loopback ({machine}). `make reliability` measures all but
-the long figures again, `make reliability-long` those; one alone: `python -m benchmarks.reliability --figure N`. A row is
-replaced when its figure is measured again with `--write`.
+What is promised, and what was measured with real processes on loopback ({machine}). `make reliability` measures all
+but the long figures again, `make reliability-long` those; one alone: `python -m benchmarks.reliability --figure N`. A
+row is replaced when its figure is measured again with `--write`.
 
 | figure | what | asked | measured | |
 |---:|---|---|---|---|

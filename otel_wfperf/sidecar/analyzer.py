@@ -35,12 +35,14 @@ class Finished:
 
     Attributes:
         findings: Those that it shows, alone or with its predecessors.
+        compared: Whether detectors looked at it.
         last_offset: Last record of the log that is part of it.
     """
 
     execution: Execution
     findings: tuple[Finding, ...]
     last_offset: int
+    compared: bool = True
 
 
 @dataclass(slots=True)
@@ -110,14 +112,17 @@ class Analyzer:
             except Exception as error:  # noqa: BLE001 - a fault of ours must not stop what comes after it
                 self._lost("assembly_failed", len(operations), error)
 
-    def due(self, *, now_ns: int) -> tuple[Finished, ...]:
+    def due(self, *, now_ns: int, behind: bool = False) -> tuple[Finished, ...]:
         """Return what is complete now.
 
-        Of each workflow no more executions are compared than can be at once, evenly chosen: detectors then take a share
-        of the time that does not grow with what comes. ``not_compared`` counts the others, which have no findings.
+        Args:
+            now_ns: Time (nanoseconds since the Unix epoch).
+            behind: Analysis does not keep up. Of each workflow no more executions are compared then than can be at
+                once, evenly chosen, so that detectors take a share of the time that does not grow with what comes.
+                ``not_compared`` counts the others, which have no findings.
         """
         try:
-            return self._finish(self._assembler.due(now_ns=now_ns), compare_all=False)
+            return self._finish(self._assembler.due(now_ns=now_ns), compare_all=not behind)
         except Exception as error:  # noqa: BLE001 - as above
             self._lost("assembly_failed", 1, error)
             return ()
@@ -230,6 +235,7 @@ class Analyzer:
         by_workflow: dict[str, list[Execution]] = defaultdict(list)
         for execution in executions:
             by_workflow[execution.workflow].append(execution)
+        compared: set[str] = set()
         for new in by_workflow.values():
             parts = [*_parts(new)]
             if len(parts) > 1 and not compare_all:
@@ -238,6 +244,7 @@ class Analyzer:
                 self._counted["not_compared"] += len(new) - len(parts[0])
             for part in parts:
                 self._compare(part, findings)
+                compared.update(execution.trace_id for execution in part)
         finished = []
         for execution in executions:
             self._live.finished(execution.trace_ids)
@@ -247,6 +254,7 @@ class Analyzer:
                     execution=execution,
                     findings=tuple(findings[execution.trace_id]),
                     last_offset=max((each.last for each in offsets), default=0),
+                    compared=execution.trace_id in compared,
                 )
             )
             if self._kept is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,8 @@ _LOGGER = logging.getLogger(__name__)
 CONSUMER: Final = "analyzer"
 # Chosen: findings appear within this time plus the quiet period; looking costs a pass over the open traces.
 _TICK_S: Final = 0.25
+# Chosen: the quiet period of an execution; what is read later than this after it came is not kept up with.
+_BEHIND_NS: Final = 2_000_000_000
 # Chosen: the pause after a look is at least four times as long as the look took, up to a second, so that looking takes
 # a fifth of the time. What became complete meanwhile is compared at once, which costs little more than comparing one.
 _REST: Final = 4
@@ -109,6 +112,7 @@ class Pipeline:
         self._counted: Counter[str] = Counter()
         self._faults: set[str] = set()
         self._stopping = False
+        self._behind = False
         self._next_tick_ns = 0
         self.position = position
         self.decisions = Decisions(position, store.verdicts)
@@ -205,6 +209,7 @@ class Pipeline:
         if records:
             await self._in_thread(lambda: self._add(records, now_ns))
             self.position = records[-1].offset
+        self._behind = bool(records) and self.position < self._log.end and _age_ns(records[-1]) > _BEHIND_NS
         if now_ns >= self._next_tick_ns:
             await self._tick()
         return bool(records)
@@ -216,7 +221,7 @@ class Pipeline:
 
     async def _tick(self) -> None:
         now_ns = self._clock_ns()
-        await self._settle(await self._in_thread(lambda: self._analyzer.due(now_ns=now_ns)))
+        await self._settle(await self._in_thread(lambda: self._analyzer.due(now_ns=now_ns, behind=self._behind)))
         await self._count_live(now_ns)
         done_ns = self._clock_ns()
         self._next_tick_ns = max(now_ns + int(_TICK_S * 1e9), done_ns + min(_MAX_REST_NS, _REST * (done_ns - now_ns)))
@@ -334,10 +339,15 @@ class Pipeline:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
+def _age_ns(record: Record) -> int:
+    """Return how long ago a record was received (nanoseconds); both times are the wall clock's."""
+    return time.time_ns() - record.received_ns
+
+
 def _analysed(finished: Finished) -> Analysed:
     """Turn a result into what the store keeps."""
     execution = finished.execution
-    described = execution_document(execution)
+    described = execution_document(execution) | {"compared": finished.compared}
     return Analysed(
         execution=execution,
         last_offset=finished.last_offset,

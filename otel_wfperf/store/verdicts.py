@@ -18,10 +18,12 @@ class Verdict:
     Attributes:
         status: How it ended.
         severity: That of its worst finding; None when it has none.
+        compared: Whether detectors looked at it.
     """
 
     status: ExecutionStatus
     severity: Severity | None
+    compared: bool = True
 
 
 def verdicts(connection: Connection, trace_ids: Sequence[str]) -> dict[str, Verdict]:
@@ -33,10 +35,14 @@ def verdicts(connection: Connection, trace_ids: Sequence[str]) -> dict[str, Verd
     worst = (
         select(func.min(FINDINGS.c.severity_rank)).where(FINDINGS.c.trace_id == EXECUTIONS.c.trace_id).scalar_subquery()
     )
-    statement = select(EXECUTIONS.c.trace_id, EXECUTIONS.c.status, worst.label("worst"))
+    # Documents of before say nothing about it.
+    compared = EXECUTIONS.c.document["compared"].as_boolean()
+    statement = select(EXECUTIONS.c.trace_id, EXECUTIONS.c.status, worst.label("worst"), compared.label("compared"))
     by_execution = {
         row.trace_id: Verdict(
-            status=ExecutionStatus(row.status), severity=None if row.worst is None else tuple(Severity)[row.worst]
+            status=ExecutionStatus(row.status),
+            severity=None if row.worst is None else tuple(Severity)[row.worst],
+            compared=row.compared is not False,
         )
         for row in connection.execute(statement.where(EXECUTIONS.c.trace_id.in_(execution_ids)))
     }

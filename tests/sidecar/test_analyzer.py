@@ -162,16 +162,25 @@ def open_spans(analyzer: Analyzer) -> list[str]:
     return [span.span_id.lstrip("0") for one in executions for span in one.running if span.operation is not None]
 
 
-def test_of_very_many_that_are_complete_at_once_it_compares_some_and_counts_the_others() -> None:
+def test_when_it_is_behind_it_compares_some_of_very_many_and_counts_the_others() -> None:
     analyzer = Analyzer(Assembler(), window=20)
     for number in range(1, 251):
         analyzer.add([record(number, repeated_calls(number, calls=3))], now_ns=0)
 
-    finished = analyzer.due(now_ns=QUIET_NS)
+    finished = analyzer.due(now_ns=QUIET_NS, behind=True)
 
     compared = [one for one in finished if one.findings]
+    assert compared == [one for one in finished if one.compared]
     assert (len(finished), len(compared), analyzer.dropped["not_compared"]) == (250, 84, 166)
     assert sum(int(one.execution.trace_id, 16) <= 125 for one in compared) == 42
+
+
+def test_when_it_keeps_up_it_compares_all() -> None:
+    analyzer = Analyzer(Assembler(), window=20)
+    for number in range(1, 251):
+        analyzer.add([record(number, repeated_calls(number, calls=3))], now_ns=0)
+
+    assert all(one.findings and one.compared for one in analyzer.due(now_ns=QUIET_NS))
 
 
 def test_at_the_end_it_compares_all() -> None:

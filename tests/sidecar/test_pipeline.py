@@ -145,11 +145,23 @@ async def test_counts_what_could_not_be_analysed(tmp_path: Path) -> None:
 
 
 def unstorable(trace_id: bytes) -> bytes:
-    """Build a trace that begins in the year 2554, which no column of 64 bits can hold."""
+    """Build a trace with more tokens than a column of 64 bits can hold."""
     request = ExportTraceServiceRequest()
-    request.resource_spans.add().scope_spans.add().spans.add(
-        trace_id=trace_id, span_id=A[:8], name="root", start_time_unix_nano=2**64 - 2, end_time_unix_nano=2**64 - 1
-    )
+    spans = request.resource_spans.add().scope_spans.add().spans
+    for number, name in enumerate(("a", "b"), start=1):
+        span = spans.add(
+            trace_id=trace_id,
+            span_id=number.to_bytes(8, "big"),
+            name=name,
+            start_time_unix_nano=1,
+            end_time_unix_nano=2,
+        )
+        span.parent_span_id = b"" if number == 1 else (1).to_bytes(8, "big")
+        span.attributes.add(key="gen_ai.operation.name").value.string_value = "invoke_agent" if number == 1 else "chat"
+        span.attributes.add(key="gen_ai.usage.input_tokens").value.int_value = 0 if number == 1 else 2**63 - 1
+    extra = spans.add()
+    extra.CopyFrom(spans[1])
+    extra.span_id = (3).to_bytes(8, "big")
     return request.SerializeToString()
 
 

@@ -40,3 +40,12 @@ def test_many_traces_are_looked_up_at_once(store: Store) -> None:
     save(store, *(analysed(execution(number)) for number in range(1, 1301)))
 
     assert len(store.verdicts(f"{number:032x}" for number in range(1, 2000))) == 1300
+
+
+def test_tells_which_executions_no_detector_looked_at(store: Store) -> None:
+    documents = {1: {"compared": True}, 2: {"compared": False}, 3: {}}
+    save(store, *(replace(analysed(execution(number)), document=each) for number, each in documents.items()))
+
+    verdicts = store.verdicts(f"{number:032x}" for number in documents)
+
+    assert [verdict.compared for verdict in verdicts.values()] == [True, False, True]

@@ -35,6 +35,8 @@ def is_wanted(config: ExporterConfig, trace_id: str, verdict: Verdict | None) ->
         return True
     if config.forward == "errors":
         return verdict.status is not ExecutionStatus.OK
+    if not verdict.compared:
+        return True
     return verdict.severity is not None and verdict.severity.rank <= config.min_severity.rank
 
 

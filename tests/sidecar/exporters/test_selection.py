@@ -118,3 +118,10 @@ def test_fields_of_a_later_otlp_stay_in_a_cut() -> None:
 
 def test_counts_spans_by_trace() -> None:
     assert spans_by_trace(request([[1, 2, 1]], [[1]]).SerializeToString()) == {"01" * 16: 3, "02" * 16: 1}
+
+
+def test_what_no_detector_looked_at_is_sent_where_findings_decide() -> None:
+    unseen = Verdict(status=OK, severity=None, compared=False)
+
+    assert is_wanted(config("findings"), TRACE, unseen)
+    assert not is_wanted(config("errors"), TRACE, unseen)
