@@ -106,6 +106,8 @@ class _Process:
         config = await self._read_again(sidecar.config)
         if config is None or config == sidecar.config:
             self._reloads.record(succeeded=config is not None)
+            if config is not None:
+                _LOGGER.info("configuration read again: nothing has changed")
             return sidecar
         await sidecar.stop(drain=False)
         try:
