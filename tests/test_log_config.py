@@ -16,9 +16,7 @@ from otel_wfperf.config import LogConfig
         ("false", "never"),
     ],
 )
-def test_fsync_is_a_word_and_booleans_still_have_their_meaning(
-    written: object, meant: str
-) -> None:
+def test_fsync_is_a_word_and_booleans_still_have_their_meaning(written: object, meant: str) -> None:
     assert LogConfig.model_validate({"fsync": written}).fsync == meant
 
 
@@ -29,11 +27,6 @@ def test_another_fsync_is_refused_with_what_could_be_written(written: object) ->
 
 
 def test_the_interval_is_a_duration() -> None:
-    assert (
-        LogConfig.model_validate(
-            {"fsync": "interval", "fsync_interval": "250ms"}
-        ).fsync_interval_s
-        == 0.25
-    )
+    assert LogConfig.model_validate({"fsync": "interval", "fsync_interval": "250ms"}).fsync_interval_s == 0.25
     with pytest.raises(ValidationError, match="fsync_interval"):
         LogConfig.model_validate({"fsync_interval": "0s"})

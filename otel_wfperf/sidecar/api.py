@@ -304,7 +304,9 @@ async def _problem(_request: Request, error: Exception) -> Response:
 
 
 def _unknown_execution(trace_id: str) -> HTTPException:
-    return HTTPException(404, f"trace_id: {trace_id}: is not an analysed execution; see /api/v1/executions and /api/v1/live")
+    return HTTPException(
+        404, f"trace_id: {trace_id}: is not an analysed execution; see /api/v1/executions and /api/v1/live"
+    )
 
 
 def _choice(request: Request, name: str, values: Sequence[str]) -> str | None:
