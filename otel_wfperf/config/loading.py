@@ -41,8 +41,10 @@ def _read(path: Path) -> dict[str, Any]:
     # Only a user with a file needs the parser.
     import yaml  # noqa: PLC0415
 
+    from otel_wfperf.config.unique_keys import UniqueKeyLoader  # noqa: PLC0415
+
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), UniqueKeyLoader)  # noqa: S506 - a SafeLoader
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except yaml.YAMLError as error:

@@ -13,6 +13,7 @@ from otel_wfperf.log import tables
 from otel_wfperf.log.marks import Marks
 from otel_wfperf.log.pages import PAGE_BYTES, rows
 from otel_wfperf.log.tables import Entry
+from otel_wfperf.private_files import keep_private
 
 _LOGGER = logging.getLogger(__name__)
 # Source: sqlite.org/rescode.html. A unique offset that is taken is one that damage made.
@@ -101,6 +102,7 @@ def build_from(path: Path, marks: Marks, entries: Iterable[Entry]) -> int:
     building = path.with_name(f"{path.name}.building")
     building.unlink(missing_ok=True)
     marks = marks.with_cursors({})
+    keep_private(building)
     with closing(sqlite3.connect(building, isolation_level=None)) as connection:
         for setting in (f"page_size = {PAGE_BYTES}", "journal_mode = OFF", "synchronous = OFF"):
             connection.execute(f"PRAGMA {setting}")

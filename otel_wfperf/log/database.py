@@ -24,6 +24,7 @@ from otel_wfperf.log.log import Record
 from otel_wfperf.log.marks import Marks
 from otel_wfperf.log.pages import PAGE_BYTES, wal_is_damaged
 from otel_wfperf.log.witness import Witness
+from otel_wfperf.private_files import keep_private
 
 _LOGGER = logging.getLogger(__name__)
 # Chosen: SQLite's own 4 MB; the pages go to the file while few of them wait.
@@ -70,6 +71,7 @@ class Database:
         self._noted: dict[str, int] = {}
         self.damaged: Counter[str] = Counter()
         self.reusable_bytes = 0
+        keep_private(path)
         try:
             self._witness = Witness(path.with_suffix(".marks"))
             try:

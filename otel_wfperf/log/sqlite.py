@@ -20,6 +20,7 @@ from otel_wfperf.log.log import Expired, LogStatus, Record, Signal
 from otel_wfperf.log.marks import Marks
 from otel_wfperf.log.tables import Trimmed
 from otel_wfperf.log.writer import Refusal, Writer
+from otel_wfperf.private_files import keep_private
 
 _LOGGER = logging.getLogger(__name__)
 # Chosen: what may wait in memory for the writer; more means that the disk does not keep up.
@@ -29,12 +30,13 @@ _RETRY_AFTER_S: Final = 1.0
 # Chosen: room on the disk for the write-ahead log, without which not even the log's own data could be deleted: four
 # times the largest commit, and what the store needs meanwhile.
 _RESERVE_BYTES: Final = 64 * 1024**2
+_RESERVED: Final = f"{_RESERVE_BYTES // 1024**2} MiB stay in reserve, to delete what is done with"
 # Chosen: seen by whoever looks, and no line for each request.
 _WARNING_S: Final = 60.0
 _WHY: Final = {
     "size": "the log has reached sidecar.log.max_size",
     "pending": "the disk does not keep up",
-    "disk_full": "the disk of the log has no room",
+    "disk_full": "the disk of the log has too little room",
     "disk_error": "the disk of the log fails",
     "fault": "the log failed; the sidecar's own log says why",
     "closed": "the log is closed",
@@ -152,19 +154,29 @@ class SqliteLog:
         if self._writer.pending_bytes > _MAX_PENDING_BYTES:
             return "pending"
         try:
-            free_bytes = self._disk_free_bytes() + self._database.reusable_bytes
+            free_bytes = self._free_bytes()
         except OSError:
             # The folder is gone or its disk fails: whoever sends should retry, not give up.
             return "disk_error"
         return None if free_bytes >= _RESERVE_BYTES + size_bytes else "disk_full"
 
+    def _free_bytes(self) -> int:
+        return self._disk_free_bytes() + self._database.reusable_bytes
+
+    def _why(self, reason: str) -> str:
+        with suppress(OSError):
+            if reason == "disk_full":
+                return f"{_WHY[reason]}: {self._free_bytes() / 1024**2:.0f} MiB are free; {_RESERVED}"
+        return _WHY[reason]
+
     def _refuse(self, reason: str) -> LogFullError:
         """Count a refusal, and say so from time to time."""
         self._refused[reason] += 1
+        why = self._why(reason)
         if time.monotonic() >= self._next_warning_s:
             self._next_warning_s = time.monotonic() + _WARNING_S
-            _LOGGER.warning("the log refuses data: %s; further refusals are only counted for a while", _WHY[reason])
-        return LogFullError(_RETRY_AFTER_S, _WHY[reason])
+            _LOGGER.warning("the log refuses data: %s; further refusals are only counted for a while", why)
+        return LogFullError(_RETRY_AFTER_S, why)
 
     async def read(self, after: int, *, limit: int = 64, max_bytes: int = 8 * 1024**2) -> tuple[Record, ...]:
         """Return the records that follow an offset, oldest first; at least one when there is any."""
@@ -251,6 +263,7 @@ class SqliteLog:
 def _exclusive(path: Path) -> sqlite3.Connection:
     """Hold a lock that the operating system releases when the process dies, whatever the platform."""
     folder = f"sidecar.data_dir: {str(path.parent)!r}"
+    keep_private(path.with_suffix(".lock"))
     try:
         lock = sqlite3.connect(path.with_suffix(".lock"), check_same_thread=False, isolation_level=None, timeout=0.0)
         lock.execute("BEGIN EXCLUSIVE")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from otel_wfperf.log.marks import Marks
+from otel_wfperf.private_files import keep_private
 
 _CHECKSUM_DIGITS: Final = 8
 
@@ -23,6 +24,7 @@ class Witness:
         """Open or create the file."""
         self._writing = threading.Lock()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        keep_private(path)
 
     def write(self, marks: Marks) -> None:
         """Note what has been committed; what cannot be written is only not noticed later."""

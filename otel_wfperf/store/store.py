@@ -36,6 +36,7 @@ from otel_wfperf.analysis.sketch import Sketch
 from otel_wfperf.errors import WfperfError
 from otel_wfperf.model import Execution, Finding
 from otel_wfperf.store.analysed import Analysed, Document, Position, Sample
+from otel_wfperf.store.connecting import begin, configure, disk_problem, protect
 from otel_wfperf.store.endings import Ending, endings
 from otel_wfperf.store.migration import migrate
 from otel_wfperf.store.retention import Limits, give_back, make_reclaimable, prune, used_bytes
@@ -67,16 +68,21 @@ class Store:
 
     @classmethod
     def open(cls, url: str, *, fsync: bool = True) -> Self:
-        """Connect and apply the migrations that are missing; raise StoreDamagedError when it is no database.
+        """Connect and apply the migrations that are missing.
 
         Args:
             url: SQLAlchemy URL, such as ``sqlite:////var/lib/otel-wfperf/store.sqlite``.
             fsync: Force commits to the disk, where the database leaves the choice to its clients.
+
+        Raises:
+            StoreDamagedError: It is no database.
+            ConfigError: Its disk has no room or cannot be written.
         """
         engine = create_engine(url)
         if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", partial(_configure_sqlite, fsync))
-            event.listen(engine, "begin", _begin_sqlite)
+            protect(engine.url)
+            event.listen(engine, "connect", partial(configure, fsync))
+            event.listen(engine, "begin", begin)
         try:
             migrate(engine)
             make_reclaimable(engine)
@@ -84,6 +90,8 @@ class Store:
             engine.dispose()
             if isinstance(error, DatabaseError) and not isinstance(error, OperationalError | ProgrammingError):
                 raise StoreDamagedError(f"the store is no database any more: {error.orig}") from error
+            if isinstance(error, DatabaseError) and (problem := disk_problem(engine.url, error)):
+                raise problem from error
             raise
         return cls(engine)
 
@@ -381,18 +389,3 @@ def _set_position(connection: Connection, consumer: str, position: Position) -> 
 
 def _hour_unix_s(moment_unix_ns: int) -> int:
     return moment_unix_ns // _HOUR_NS * 3600
-
-
-def _configure_sqlite(fsync: bool, connection: Any, _record: object) -> None:  # noqa: FBT001 - bound by partial
-    # The driver's own transactions leave CREATE TABLE out, and a migration that is cut short could not be repeated.
-    connection.isolation_level = None
-    # Only an empty file takes it: before anything else is written.
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if fsync else 'NORMAL'}")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA busy_timeout = 30000")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
