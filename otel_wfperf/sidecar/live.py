@@ -199,7 +199,7 @@ class LiveView:
         """Yield what was announced and has not ended, as far as alerts need it."""
         for trace_id, trace in self._traces.items():
             start_ns = min(each.operation.start_ns for each in trace.spans.values())
-            yield Running(trace_id=trace_id, workflow=_workflow_name(trace), start_ns=start_ns)
+            yield Running(trace_id=trace_id, workflow=_known_workflow(trace), start_ns=start_ns)
 
     def open(self) -> tuple[Operation, ...]:
         """Return what was announced and has not ended."""
@@ -332,6 +332,15 @@ def _workflow_name(trace: _Trace) -> str | None:
     named += [each.workflow for each in operations if each.workflow]
     named += [each.name or each.span_name for each in operations if each.parent_id not in trace.spans]
     return named[0] if named else None
+
+
+def _known_workflow(trace: _Trace) -> str | None:
+    """Name the workflow; None while nothing but a part of it was heard of, as after a restart in its middle."""
+    is_heard = any(
+        each.operation.kind is OperationKind.WORKFLOW or each.operation.workflow or each.operation.parent_id is None
+        for each in trace.spans.values()
+    )
+    return _workflow_name(trace) if is_heard else None
 
 
 def _noted(operation: Operation) -> Operation:

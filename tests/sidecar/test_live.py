@@ -271,3 +271,14 @@ def test_a_run_is_named_by_what_came_of_it_even_without_an_announcement() -> Non
     execution = one(LiveView(), *assembler.open())
 
     assert (execution.workflow, execution.start_ns) == ("team", 7)
+
+
+def test_a_part_of_a_run_is_not_taken_for_its_workflow() -> None:
+    view = LiveView()
+    view.heard([opened("draft", "research")], now_ns=0)
+    [part] = view.starts()
+
+    view.heard([opened("research", kind="workflow")], now_ns=0)
+    [whole] = view.starts()
+
+    assert (part.workflow, whole.workflow) == (None, "research")

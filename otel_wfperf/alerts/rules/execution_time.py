@@ -32,15 +32,17 @@ class ExecutionTime:
 
     def readings(self, facts: Facts, *, now_ns: int) -> Iterable[Reading]:
         """See Rule."""
-        by_workflow: dict[str | None, list[Running]] = {}
+        by_workflow: dict[str, list[Running]] = {}
         for running in facts.running:
-            by_workflow.setdefault(running.workflow, []).append(running)
+            # Which limit counts is not known before the workflow is: after a restart its parts are heard of first.
+            if running.workflow is not None:
+                by_workflow.setdefault(running.workflow, []).append(running)
         for workflow, executions in by_workflow.items():
             yield self._reading(workflow, executions, now_ns)
 
     def due_ns(self, facts: Facts, *, now_ns: int) -> int | None:
         """See Rule."""
-        due = (each.start_ns + self._threshold_ns(each.workflow) for each in facts.running)
+        due = (each.start_ns + self._threshold_ns(each.workflow) for each in facts.running if each.workflow is not None)
         return min((moment_ns for moment_ns in due if moment_ns > now_ns), default=None)
 
     def described(self) -> str:

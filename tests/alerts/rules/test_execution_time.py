@@ -61,3 +61,11 @@ def test_a_clock_that_is_ahead_makes_nothing_late() -> None:
     [reading] = RULE.readings(facts_with(running=(run("a", "quick", start_s=3600),)), now_ns=at(0))
 
     assert reading.value == 0
+
+
+def test_an_execution_of_which_the_workflow_is_not_known_is_not_judged() -> None:
+    """After a restart in its middle, its parts are heard of first, and its own limit is not known."""
+    facts = facts_with(running=(run("a", None),))
+
+    assert list(RULE.readings(facts, now_ns=at(10_000))) == []
+    assert RULE.due_ns(facts, now_ns=at(0)) is None
