@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from otel_wfperf.analysis.comparison import MIN_RUNS, Comparison, Verdict, WorkflowComparison
 from otel_wfperf.report.comparison import cells, conclusion, headline, notes, other_inputs
-from otel_wfperf.report.markup import Html, element, join, trusted
-from otel_wfperf.report.stylesheet import STYLESHEET
+from otel_wfperf.report.frame import whole_page
+from otel_wfperf.report.markup import Html, element, join
 from otel_wfperf.report.units import count
 
 _HEADER = ("Part", "Before", "After", "Ratio", "90 % interval", "p", "Verdict")
@@ -17,20 +17,13 @@ _NAME_COLUMNS = 80
 
 def render_comparison_page(comparison: Comparison, errors: Sequence[str] = ()) -> str:
     """Write the page; the arguments are those of :func:`otel_wfperf.report.comparison.render_comparison`."""
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", f"{comparison.verdict.value} - otel-wfperf"),
-        element("style", trusted(STYLESHEET)),
-    )
     main = element(
         "main",
         element("h1", "otel-wfperf comparison"),
         *(_workflow(found) for found in comparison.workflows),
         *_left_out(comparison, errors),
     )
-    return f'<!doctype html>\n<html lang="en">\n{head}\n{element("body", main)}\n</html>\n'
+    return whole_page(f"{comparison.verdict.value} - otel-wfperf", main)
 
 
 def _workflow(found: WorkflowComparison) -> Html:

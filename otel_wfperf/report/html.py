@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from otel_wfperf.analysis.prediction import Prediction
 from otel_wfperf.analysis.summary import summarize
 from otel_wfperf.model import Execution, Finding, OperationKind
-from otel_wfperf.report.markup import Html, element, join, trusted
+from otel_wfperf.report.frame import whole_page
+from otel_wfperf.report.markup import Html, element, join
 from otel_wfperf.report.overview import Overview, overviews
 from otel_wfperf.report.predictions import effect, lengths
-from otel_wfperf.report.stylesheet import STYLESHEET
 from otel_wfperf.report.units import count, duration, duration_s
 from otel_wfperf.report.waterfall import Row, Waterfall, waterfall
 
@@ -48,13 +48,6 @@ def render(
     """Write the page; the arguments are those of :func:`otel_wfperf.report.text.render`, and a link back."""
     found = overviews(executions, findings)
     sections = [_workflow(number, overview) for number, overview in enumerate(found[:MAX_WORKFLOWS])]
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", f"{', '.join(overview.workflow for overview in found[:3]) or 'Nothing'} - otel-wfperf"),
-        element("style", trusted(STYLESHEET)),
-    )
     main = element(
         "main",
         element("p", element("a", "All executions", href=home)) if home else None,
@@ -64,7 +57,8 @@ def render(
         *(sections or [element("p", "No workflow executions found.")]),
         _errors(errors) if errors else None,
     )
-    return f'<!doctype html>\n<html lang="en">\n{head}\n{element("body", main)}\n</html>\n'
+    title = ", ".join(overview.workflow for overview in found[:3]) or "Nothing"
+    return whole_page(f"{title} - otel-wfperf", main)
 
 
 def _predictions(predictions: Sequence[Prediction]) -> Html:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from otel_wfperf.report.markup import Html, element, trusted
-from otel_wfperf.report.stylesheet import STYLESHEET
+from otel_wfperf.report.frame import whole_page
+from otel_wfperf.report.markup import Html, element
 from otel_wfperf.report.units import count, duration_s
 
 # No script at all; the style sheet is inline because a page is one file.
@@ -164,12 +164,4 @@ def _moment(unix_ns: int) -> str:
 
 
 def _page(title: str, *content: Html) -> str:
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", title),
-        element("style", trusted(STYLESHEET), trusted(_TABLES)),
-    )
-    body = element("body", element("main", *content))
-    return f'<!doctype html>\n<html lang="en">\n{head}\n{body}\n</html>\n'
+    return whole_page(title, element("main", *content), _TABLES)
